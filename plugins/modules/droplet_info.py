@@ -1,0 +1,279 @@
+#!/usr/bin/python
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: droplet_info
+short_description: The few facts about a droplet that the platform decides by
+version_added: 0.1.0
+description:
+  - Returns the handful of facts that the roles and the preflight play use, under the names that M(ansible.builtin.setup)
+    gives them, at the cost of one light module call (C(setup) costs about five times as much).
+  - Adds what C(setup) does not say, in C(litefarm_droplet).
+  - Changes nothing.
+options:
+  paths:
+    description:
+      - Folders whose file system's size and free space are returned.
+      - For a folder that does not exist yet, the nearest existing parent is measured.
+    type: list
+    elements: path
+    default: [/, /srv, /var/lib/docker]
+extends_documentation_fragment:
+  - ansible.builtin.action_common_attributes
+  - ansible.builtin.action_common_attributes.facts
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+  facts:
+    support: full
+  platform:
+    platforms: debian, ubuntu
+author:
+  - LiteFarm platform maintainers (@LiteFarmOrg)
+seealso:
+  - module: ansible.builtin.setup
+"""
+
+EXAMPLES = r"""
+- name: The droplet is known
+  litefarm.platform.droplet_info:
+
+- name: The droplet has room for a release
+  ansible.builtin.assert:
+    that: ansible_facts['litefarm_droplet'].disk['/var/lib/docker'].free_mb > 4096
+"""
+
+RETURN = r"""
+ansible_facts:
+  description: The facts. All but C(litefarm_droplet) are named and measured as by M(ansible.builtin.setup).
+  returned: always
+  type: dict
+  contains:
+    architecture:
+      description: Machine type of the kernel.
+      type: str
+      returned: always
+      sample: x86_64
+    distribution:
+      description: Name of the distribution.
+      type: str
+      returned: always
+      sample: Debian
+    distribution_major_version:
+      description: The version up to its first dot.
+      type: str
+      returned: always
+      sample: "13"
+    distribution_release:
+      description: Code name of the distribution's release.
+      type: str
+      returned: always
+      sample: trixie
+    distribution_version:
+      description: Version with the point release.
+      type: str
+      returned: always
+      sample: "13.1"
+    memtotal_mb:
+      description: Memory in MiB.
+      type: int
+      returned: always
+      sample: 1967
+    processor_nproc:
+      description: Processors that a process may use.
+      type: int
+      returned: always
+      sample: 2
+    swaptotal_mb:
+      description: Swap space in MiB.
+      type: int
+      returned: always
+      sample: 2048
+    litefarm_droplet:
+      description: What C(setup) does not say, or says at a price.
+      type: dict
+      returned: always
+      contains:
+        addresses:
+          description: All addresses of all interfaces, without prefix length, loopback and link-local ones included.
+          type: list
+          elements: str
+          returned: always
+          sample: [127.0.0.1, 203.0.113.7, 10.10.0.5]
+        container:
+          description: Whether the droplet is itself a container, as in the lab.
+          type: bool
+          returned: always
+        default_interface:
+          description: Interface of the default route; empty strings and 0 where there is none.
+          type: dict
+          returned: always
+          sample: {name: eth0, mtu: 1500}
+        disk:
+          description: Size of each of O(paths), and the space that a process without privileges may use, in MiB.
+          type: dict
+          returned: always
+          sample: {/: {total_mb: 49000, free_mb: 38000}}
+        docker:
+          description: Whether an engine is installed, and the version of the one that answers (empty if none does).
+          type: dict
+          returned: always
+          sample: {installed: true, version: 26.1.5}
+        python_version:
+          description: Version of the Python that runs modules.
+          type: str
+          returned: always
+          sample: 3.13.5
+        systemd:
+          description: Whether systemd is the running init.
+          type: bool
+          returned: always
+        uid:
+          description: User id with which modules run after privilege escalation.
+          type: int
+          returned: always
+          sample: 0
+"""
+
+import http.client
+import json
+import os
+import platform
+import shutil
+import socket
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+DOCKER_SOCKET = "/run/docker.sock"
+NAMES = {"debian": "Debian", "ubuntu": "Ubuntu"}
+
+
+def read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def distribution_facts(os_release: str, debian_version: str) -> dict[str, str]:
+    """The distribution from the contents of /etc/os-release and /etc/debian_version."""
+    release = {}
+    for line in os_release.splitlines():
+        key, separator, value = line.partition("=")
+        if separator:
+            release[key.strip()] = value.strip().strip("\"'")
+    ident = release.get("ID", "")
+    version = release.get("VERSION_ID", "")
+    # os-release of Debian lacks the point release; testing and unstable say "forky/sid" in the other file.
+    if ident == "debian" and "." in debian_version:
+        version = debian_version.strip()
+    return {
+        "distribution": NAMES.get(ident, ident.capitalize() or "OtherLinux"),
+        "distribution_release": release.get("VERSION_CODENAME", "NA"),
+        "distribution_version": version,
+        "distribution_major_version": version.split(".", maxsplit=1)[0],
+    }
+
+
+def memory_facts(meminfo: str) -> dict[str, int]:
+    sizes = {}
+    for line in meminfo.splitlines():
+        key, _separator, value = line.partition(":")
+        if key in ("MemTotal", "SwapTotal"):
+            sizes[f"{key.lower()}_mb"] = int(value.split()[0]) // 1024
+    return sizes
+
+
+def network_facts(interfaces: list[dict], routes: list[dict]) -> dict[str, t.Any]:
+    """Addresses and default interface from the output of ip -json (address, and route show default)."""
+    mtus = {interface["ifname"]: interface["mtu"] for interface in interfaces if "ifname" in interface}
+    name = next((route["dev"] for route in sorted(routes, key=lambda route: route.get("metric", 0)) if "dev" in route), "")
+    return {
+        "addresses": [
+            address["local"]
+            for interface in interfaces
+            for address in interface.get("addr_info", [])
+            if "local" in address
+        ],
+        "default_interface": {"name": name, "mtu": mtus.get(name, 0)},
+    }
+
+
+def disk_facts(paths: list[str]) -> dict[str, dict[str, int]]:
+    disks = {}
+    for path in paths:
+        existing = os.path.abspath(path)
+        while not os.path.exists(existing):
+            existing = os.path.dirname(existing)
+        usage = os.statvfs(existing)
+        disks[path] = {
+            "total_mb": usage.f_frsize * usage.f_blocks // 2**20,
+            "free_mb": usage.f_frsize * usage.f_bavail // 2**20,
+        }
+    return disks
+
+
+class SocketConnection(http.client.HTTPConnection):
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=2)
+        self.path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
+
+
+def docker_facts(path: str) -> dict[str, t.Any]:
+    # Asking the socket takes a millisecond where starting the client takes fifty.
+    connection = SocketConnection(path)
+    try:
+        connection.request("GET", "/version")
+        version = json.loads(connection.getresponse().read())["Version"]
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
+        version = ""
+    finally:
+        connection.close()
+    return {"installed": shutil.which("dockerd", path="/usr/bin:/usr/sbin:/usr/local/bin") is not None, "version": version}
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={"paths": {"type": "list", "elements": "path", "default": ["/", "/srv", "/var/lib/docker"]}},
+        supports_check_mode=True,
+    )
+
+    ip = module.get_bin_path("ip", required=True, opt_dirs=["/usr/sbin", "/sbin"])
+
+    def ask(*arguments: str) -> list[dict]:
+        return json.loads(module.run_command([ip, "-json", *arguments], check_rc=True)[1] or "[]")
+
+    routes = ask("route", "show", "default") or ask("-6", "route", "show", "default")
+    facts: dict[str, t.Any] = {
+        "architecture": platform.machine(),
+        "processor_nproc": len(os.sched_getaffinity(0)),
+        **distribution_facts(read("/etc/os-release") or read("/usr/lib/os-release"), read("/etc/debian_version")),
+        **memory_facts(read("/proc/meminfo")),
+        "litefarm_droplet": {
+            **network_facts(ask("address", "show"), routes),
+            "container": os.path.exists("/run/systemd/container"),
+            "disk": disk_facts(module.params["paths"]),
+            "docker": docker_facts(DOCKER_SOCKET),
+            "python_version": platform.python_version(),
+            "systemd": os.path.isdir("/run/systemd/system"),
+            "uid": os.geteuid(),
+        },
+    }
+    module.exit_json(changed=False, ansible_facts=facts)
+
+
+if __name__ == "__main__":
+    main()
