@@ -1,0 +1,137 @@
+#!/usr/bin/env python3
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Benchmarks of a running lab: the cost of an unchanged run, and releases under load. Writes docs/benchmarks.md.
+
+A benchmark measures and never fails a build for being slow: machines are noisy. Medians are of five runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import json
+import os
+import platform
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tests.support import lab
+from tests.support.load import Load
+
+REPORT = lab.PROJECT / "docs" / "benchmarks.md"
+PAGE, API = "https://app.litefarm.org/", "https://api.app.litefarm.org/version"
+
+
+def machine() -> str:
+    """What the figures were measured on, in one line."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return f"{os.cpu_count()} cores, {memory:.0f} GiB, Linux {platform.release().split('-')[0]}, Python {platform.python_version()}"
+
+
+def unchanged_runs(runs: int) -> list[str]:
+    """Runs site.yml on the converged droplet and tells what its module calls cost.
+
+    Returns:
+        Lines of Markdown.
+    """
+    seconds, calls = [], []
+    for _ in range(runs):
+        with tempfile.NamedTemporaryFile() as file:
+            env = {
+                "ANSIBLE_CALLBACK_PLUGINS": str(lab.PROJECT / "tests" / "support" / "callback"),
+                "ANSIBLE_CALLBACKS_ENABLED": "module_calls",
+                "LITEFARM_MODULE_CALLS": file.name,
+            }
+            run = lab.playbook("site.yml", env=env)
+            if run.status or run.total("changed"):
+                sys.exit(f"The run was not an unchanged one:\n{run.output}")
+            seconds.append(run.seconds)
+            calls.append([json.loads(line) for line in Path(file.name).read_text().splitlines()])
+    counts = {len(entry) for entry in calls}
+    lines = [
+        f"Unchanged `site.yml` on litefarmapp over SSH: median **{statistics.median(seconds):.1f} s** "
+        f"({min(seconds):.1f} to {max(seconds):.1f}), **{'/'.join(map(str, sorted(counts)))} module calls**.",
+        "",
+        "| role | calls | ms (median of the sum) |",
+        "|---|---|---|",
+    ]
+    per_role: dict[str, list[int]] = collections.defaultdict(list)
+    for entry in calls:
+        sums = collections.Counter()
+        for call in entry:
+            sums[call["role"] or "preflight"] += call["ms"]
+        for role, total in sums.items():
+            per_role[role].append(total)
+    how_many = collections.Counter(call["role"] or "preflight" for call in calls[-1])
+    lines += [f"| {role.split('.')[-1]} | {how_many[role]} | {statistics.median(sums):.0f} |" for role, sums in per_role.items()]
+    return [*lines, ""]
+
+
+def release(tag: str, behaviour: str, runs_before: str) -> tuple[str, float]:
+    """Builds and deploys a version under 50 requests/s on page and API.
+
+    Returns:
+        A row of Markdown and the seconds that the deploying run took.
+    """
+    lab.lab("sample-release", "--tag", tag, "--set", f"version={tag[1:]}", f"behaviour={behaviour}")
+    built = lab.playbook("playbooks/build.yml", "-e", f"litefarm_version={tag}")
+    if built.status:
+        sys.exit(f"build.yml failed:\n{built.output}")
+    droplets = lab.status()["droplets"].values()
+    names = {name: details["address"] for details in droplets for name in details["host_names"]}
+    with Load([PAGE, API], names, lab.status()["ca_file"], rate=50) as load:
+        run = lab.playbook("site.yml", "-e", f"litefarm_version={tag}")
+        report = load.stop()
+    served = report.bodies("/version")[-1].decode()
+    row = (
+        f"| {behaviour}, after {runs_before} | {'released' if run.status == 0 else 'refused'} | {len(report.answers)} | "
+        f"{len(report.failures)} | {report.quantile(0.5) * 1000:.0f} | {report.quantile(0.99) * 1000:.0f} | {run.seconds:.1f} | `{served}` |"
+    )
+    return row, run.seconds
+
+
+def releases(runs: int) -> list[str]:
+    """Good and bad releases in turn.
+
+    Returns:
+        Lines of Markdown.
+    """
+    lines = [
+        "Releases under 50 requests/s on the page and 50 on the API, each over a connection of its own:",
+        "",
+        "| release | outcome | requests | failed | median ms | p99 ms | seconds | then served |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    good = []
+    for number in range(runs):
+        row, seconds = release(f"v2.{number}.0", "ok", f"v2.{number - 1}.0" if number else "the release before")
+        lines.append(row)
+        good.append(seconds)
+        row, _ = release(f"v2.{number}.1", "crash-at-start", f"v2.{number}.0")
+        lines.append(row)
+    return [*lines, "", f"Median of the good ones, Enter to prompt: **{statistics.median(good):.1f} s**.", ""]
+
+
+def main() -> None:
+    """Measures the lab that runs and writes the report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=5, help="how often each is measured (default 5)")
+    parser.add_argument("--demo-seconds", default="", help="a line on how long make demo took, to be kept in the report")
+    arguments = parser.parse_args()
+    lines = ["# Benchmarks", "", f"Made by `make bench` on: {machine()}.", ""]
+    lines += unchanged_runs(arguments.runs)
+    lines += releases(arguments.runs)
+    if arguments.demo_seconds:
+        lines += [arguments.demo_seconds, ""]
+    REPORT.write_text("\n".join(lines))
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()
