@@ -1,0 +1,93 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import datetime
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from ansible_collections.litefarm.platform.plugins.module_utils import droplet_rules, secret_rules
+from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import ControlNodeAction, evaluate
+
+
+class ActionModule(ControlNodeAction):
+    """Adds what concerns all droplets together, and fails with every problem of the run at once."""
+
+    def run(self, tmp=None, task_vars=None):
+        result = super().run(tmp, task_vars)
+        _validated, arguments = self.validate_argument_spec(
+            argument_spec={
+                "release": {"type": "dict", "required": True},
+                "requirements": {"type": "dict", "required": True},
+                "secrets": {"type": "list", "elements": "dict", "required": True},
+            }
+        )
+        hostvars = task_vars["hostvars"]
+        groups = task_vars["groups"]
+        droplets = groups.get("litefarm") or []
+        problems = droplet_rules.environment_problems(
+            {host: hostvars[host].get("litefarm_environment") for host in droplets}, {host: hostvars[host].get("inventory_dir") for host in droplets}
+        )
+        problems += droplet_rules.group_problems(groups, arguments["requirements"]["needed_groups"], arguments["requirements"]["single_groups"])
+        problems += self._secrets(arguments["secrets"], groups, task_vars)
+        problems += arguments["release"].get("problems") or []
+        problems += merge({host: (hostvars[host].get("litefarm_preflight") or {}).get("problems") or [] for host in task_vars["ansible_play_hosts_all"]})
+        result.update(changed=False)
+        if problems:
+            result.update(failed=True, msg=report(problems))
+        return result
+
+    def _secrets(self, secrets, groups, task_vars):
+        wanted = secret_rules.needed(secrets, dict(groups))
+        values, problems = {}, []
+        for secret in wanted:
+            value, reason = evaluate(self._templar, task_vars, secret["name"])
+            if reason:
+                problems.append("The secret %s cannot be read: correct it with ansible-vault edit." % secret["name"])
+            else:
+                values[secret["name"]] = value
+        vault = self.places(task_vars).vault()
+        problems += secret_rules.check(wanted, values, vault)
+        return problems or certificate_problems(wanted, values, vault)
+
+
+def certificate_problems(secrets, values, vault):
+    """Sentences about certificates that have expired or do not belong to their keys."""
+    problems = []
+    for secret in secrets:
+        if secret["kind"] != "tls_certificate" or secret["name"] not in values:
+            continue
+        name, key_name = secret["name"], secret["key"]
+        advice = "remove both with ansible-vault edit, and playbooks/secrets.yml creates new ones"
+        try:
+            certificate = x509.load_pem_x509_certificate(values[name].encode())
+            key = serialization.load_pem_private_key(values[key_name].encode(), password=None)
+        except (ValueError, TypeError, KeyError):
+            problems.append("The secrets %s and %s in %s cannot be read as certificate and key: %s." % (name, key_name, vault, advice))
+            continue
+        if certificate.public_key() != key.public_key():
+            problems.append("The certificate %s in %s does not belong to the key %s: %s." % (name, vault, key_name, advice))
+        days = (certificate.not_valid_after_utc - datetime.datetime.now(datetime.timezone.utc)).days
+        if days < 30:
+            problems.append("The certificate %s in %s is valid for %d more days: %s." % (name, vault, days, advice))
+    return problems
+
+
+def merge(by_host):
+    """One sentence for what several droplets share; the droplet's name before what only some have."""
+    hosts = sorted(by_host)
+    merged = {}
+    for host in hosts:
+        for sentence in by_host[host]:
+            merged.setdefault(sentence, []).append(host)
+    return [sentence if len(where) == len(hosts) or where[0] in sentence else "%s: %s" % (", ".join(where), sentence) for sentence, where in merged.items()]
+
+
+def report(problems):
+    if len(problems) == 1:
+        return "Nothing was changed. %s" % problems[0]
+    lines = ["Nothing was changed, because %d things stand in the way:" % len(problems)]
+    return "\n".join(lines + ["%d. %s" % (number, problem) for number, problem in enumerate(problems, 1)])

@@ -1,0 +1,159 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import copy
+import os
+import re
+
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.common.parameters import remove_values
+
+from ansible_collections.litefarm.platform.plugins.module_utils import droplet_rules
+from ansible_collections.litefarm.platform.plugins.module_utils.variables import first_sentence, misspelled, out_of_range
+from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import COLLECTION, ControlNodeAction, evaluate
+
+# Names that the preflight play itself defines beside those of its arguments.
+PLAY_NAMES = ("litefarm_release", "litefarm_preflight", "litefarm_images", "litefarm_secrets")
+MAGIC = re.compile(r"^(ansible_|inventory_|group_names$|groups$|hostvars$|omit$|play|role_|vars$|environment$|preflight_)")
+
+
+class ActionModule(ControlNodeAction):
+    """Looks at one droplet with one module call and checks everything that will run on it. Reports, never fails."""
+
+    _requires_connection = True
+
+    def run(self, tmp=None, task_vars=None):
+        result = super().run(tmp, task_vars)
+        _validated, arguments = self.validate_argument_spec(
+            argument_spec={
+                "roles": {"type": "list", "elements": "str", "required": True},
+                "options": {"type": "dict", "required": True},
+                "limits": {"type": "dict", "required": True},
+                "requirements": {"type": "dict", "required": True},
+                "secrets": {"type": "list", "elements": "dict", "required": True},
+            }
+        )
+        host = task_vars["inventory_hostname"]
+        places = self.places(task_vars)
+        facts, problems = self._look(host, task_vars)
+        if facts:
+            problems += droplet_rules.droplet_problems(host, facts, arguments["requirements"])
+        variables = dict(task_vars, ansible_facts=dict(task_vars.get("ansible_facts") or {}, **facts))
+        problems += self._variables(host, arguments, variables, places, facts)
+        result.update(changed=False, ansible_facts=facts, problems=problems)
+        return result
+
+    def _look(self, host, task_vars):
+        """The one module call."""
+        try:
+            answer = self._execute_module(module_name="litefarm.platform.droplet_info", module_args={}, task_vars=task_vars)
+        except AnsibleConnectionFailure as error:
+            return {}, [self._unreachable(host, str(error))]
+        except AnsibleError as error:
+            return {}, ["%s cannot be looked at (%s): correct its connection variables in the inventory." % (host, droplet_rules.first_line(error))]
+        if answer.get("unreachable"):
+            return {}, [self._unreachable(host, answer.get("msg"))]
+        if answer.get("failed"):
+            return {}, [droplet_rules.module_problem(host, answer)]
+        return answer.get("ansible_facts") or {}, []
+
+    def _unreachable(self, host, reason):
+        context = self._play_context
+        return droplet_rules.unreachable_problem(host, context.remote_addr or host, context.port, context.remote_user, reason)
+
+    def _variables(self, host, arguments, task_vars, places, facts):
+        own = [role for role in arguments["roles"] if role in task_vars["group_names"] or role in arguments["requirements"]["everywhere"]]
+        specs, internal, defaults = {}, set(), {}
+        for role in available_roles():
+            spec, values, inner = self._load_role(role)
+            specs[role] = spec
+            internal |= set(inner)
+            if role in own:
+                defaults.update(values)
+                defaults.update(inner)
+        known = set(PLAY_NAMES) | set(arguments["options"]) | {secret["name"] for secret in arguments["secrets"]} | internal
+        known |= {name for spec in specs.values() for name in spec} | self._wiring(task_vars)
+        prefixes = ["%s_" % role for role in specs] + ["litefarm_", "vault_"]
+        problems = misspelled([name for name in task_vars if not MAGIC.match(name)], known, prefixes, places)
+        variables = dict(defaults, **task_vars)
+        templar = self._templar.copy_with_new_env(available_variables=variables)
+        silent = {secret["name"] for secret in arguments["secrets"]}
+        check = VariableCheck(templar, variables, places, arguments["limits"], silent, bool(facts))
+        address, reason = evaluate(templar, variables, "litefarm_private_address")
+        problems += droplet_rules.address_problems(host, address, facts, places.of("litefarm_private_address")) if not reason else []
+        options = {name: option for name, option in arguments["options"].items() if name != "litefarm_private_address" or address}
+        problems += check.all(options, "the platform")
+        for role in own:
+            problems += check.all(specs.get(role, {}), "the role %s" % role)
+        return problems
+
+    def _wiring(self, task_vars):
+        """Variables that the wiring defines for itself. One with a role's prefix must still be in the role's specs."""
+        path = os.path.join(task_vars["playbook_dir"], "group_vars", "all.yml")
+        return {name for name in self._load(path) if name.startswith("litefarm_")}
+
+    def _load_role(self, role):
+        folder = os.path.join(COLLECTION, "roles", role)
+        document = self._load(os.path.join(folder, "meta", "argument_specs.yml"))
+        options = (((document.get("argument_specs") or {}).get("main") or {}).get("options")) or {}
+        return options, self._load(os.path.join(folder, "defaults", "main.yml")), self._load(os.path.join(folder, "vars", "main.yml"))
+
+    def _load(self, path):
+        return (self._loader.load_from_file(path, trusted_as_template=True) or {}) if os.path.exists(path) else {}
+
+
+def available_roles():
+    folder = os.path.join(COLLECTION, "roles")
+    return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+
+
+class VariableCheck:
+    """Checks the variables of one argument spec, each by itself, so that one wrong value hides no other."""
+
+    def __init__(self, templar, variables, places, limits, silent, has_facts):
+        self._templar = templar
+        self._variables = variables
+        self._places = places
+        self._limits = limits
+        self._silent = silent
+        self._has_facts = has_facts
+        self._seen = set()
+
+    def all(self, spec, owner):
+        problems = []
+        for name, option in sorted(spec.items()):
+            if name not in self._seen:
+                self._seen.add(name)
+                problems += self._one(name, option, owner)
+        return problems
+
+    def _one(self, name, option, owner):
+        value, reason = evaluate(self._templar, self._variables, name)
+        if reason:
+            return self._undefined(name, reason)
+        if value is None:
+            if not option.get("required"):
+                return []
+            meaning = first_sentence(option.get("description"))
+            return ["%s is not set, and %s needs it%s: set it in %s." % (name, owner, " (%s)" % meaning if meaning else "", self._places.home())]
+        place = self._places.of(name)
+        result = ArgumentSpecValidator(copy.deepcopy({name: option})).validate({name: value})
+        if result.error_messages:
+            # A value that must not be logged may be in the message of its own check.
+            hidden = result._no_log_values | ({str(value)} if option.get("no_log") else set())
+            messages = ["it has a wrong type"] if option.get("no_log") else remove_values(result.error_messages, hidden)
+            return ["%s in %s does not fit: %s: correct it." % (name, place, message.rstrip(".")) for message in messages]
+        return out_of_range(name, result.validated_parameters[name], self._limits, place)
+
+    def _undefined(self, name, reason):
+        missing = re.search(r"'(\w+)' is undefined", reason)
+        if missing and missing.group(1) in self._silent:
+            return []
+        # What is computed from facts has no value on a droplet that did not answer, which is reported already.
+        if not self._has_facts and "has no attribute" in reason:
+            return []
+        return ["%s in %s has no value (%s): define what it uses, or correct it." % (name, self._places.of(name), droplet_rules.first_line(reason))]

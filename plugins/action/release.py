@@ -1,0 +1,96 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import os
+import tempfile
+
+from ansible_collections.litefarm.platform.plugins.module_utils.git_reference import FULL_COMMIT, GitError, Repository, without_password
+from ansible_collections.litefarm.platform.plugins.module_utils.registry import Registry, RegistryError
+from ansible_collections.litefarm.platform.plugins.module_utils.release import UNKNOWN, image_tag, resolve_commit, resolve_images, sentence
+from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import ControlNodeAction
+
+NAMES = {"repo": "litefarm_repo", "version": "litefarm_version", "registry": "litefarm_registry", "username": "litefarm_registry_username"}
+
+
+class ActionModule(ControlNodeAction):
+    """Resolves a version to one commit, and its images to digests, by asking the repository and the registry."""
+
+    def run(self, tmp=None, task_vars=None):
+        result = super().run(tmp, task_vars)
+        _validated, arguments = self.validate_argument_spec(
+            argument_spec={
+                "repo": {"type": "str", "required": True},
+                "version": {"type": "str", "required": True},
+                "environment": {"type": "str", "default": ""},
+                "registry": {"type": "str", "default": ""},
+                "registry_username": {"type": "str", "default": ""},
+                "registry_password": {"type": "str", "default": "", "no_log": True},
+                "images": {"type": "dict", "default": {}},
+                "ca_certificates": {"type": "dict", "default": {}},
+                "images_may_be_missing": {"type": "bool", "default": False},
+                "fail": {"type": "bool", "default": True},
+            }
+        )
+        names = dict(NAMES, file=self.places(task_vars).home())
+        commit, images, problems = resolve(arguments, names)
+        result.update(changed=False, commit=commit or UNKNOWN, version=arguments["version"], images=images, problems=problems)
+        if problems and arguments["fail"]:
+            result.update(failed=True, msg="\n".join(problems))
+        return result
+
+
+def resolve(arguments, names):
+    """Return commit, images and problems."""
+    ca_pem = "\n".join(arguments["ca_certificates"].values())
+    images = {
+        image: {
+            "name": "%s/%s" % (arguments["registry"].strip("/"), wanted.get("repository", image)),
+            "tag": image_tag(UNKNOWN, arguments["environment"], wanted.get("settings")),
+            "digest": None,
+            "reference": UNKNOWN,
+        }
+        for image, wanted in arguments["images"].items()
+    }
+    with tempfile.TemporaryDirectory(prefix="litefarm-") as folder:
+        repository = Repository(arguments["repo"], bundle(ca_pem, folder)) if arguments["repo"] else None
+        commit, problems = resolve_commit(repository, arguments["version"], names)
+        if commit is None or not images:
+            return commit, images, problems
+        if not arguments["registry"]:
+            return commit, images, ["litefarm_registry is not set: name the registry of the images in %s." % names["file"]]
+        try:
+            registry = Registry(arguments["registry"], arguments["registry_username"], arguments["registry_password"], ca_pem)
+        except RegistryError as error:
+            return commit, images, ["%s: correct litefarm_ca_certificates." % sentence(error)]
+        images, problems = resolve_images(registry, arguments["images"], commit, arguments["environment"], names, arguments["images_may_be_missing"])
+        incomplete = any(image["digest"] is None for image in images.values())
+        # Only a commit that was given in full is still unknown to the repository here, and only then is the question worth its time.
+        if incomplete and FULL_COMMIT.match(arguments["version"]):
+            problems = missing_commit(repository, commit, names) or problems
+    return commit, images, problems
+
+
+def missing_commit(repository, commit, names):
+    try:
+        if repository.has_commit(commit):
+            return []
+    except GitError as error:
+        return ["%s: correct litefarm_repo in %s." % (sentence(error), names["file"])]
+    return ["There is no tag, branch or commit '%s' in %s: correct litefarm_version in %s." % (commit, without_password(repository.url), names["file"])]
+
+
+def bundle(ca_pem, folder):
+    """Git takes one file instead of adding to the system's authorities, so the system's go in as well."""
+    if not ca_pem:
+        return None
+    path = os.path.join(folder, "ca.pem")
+    with open(path, "w", encoding="utf-8") as target:
+        system = "/etc/ssl/certs/ca-certificates.crt"
+        if os.path.exists(system):
+            with open(system, encoding="utf-8") as source:
+                target.write(source.read() + "\n")
+        target.write(ca_pem)
+    return path

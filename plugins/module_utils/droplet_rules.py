@@ -1,0 +1,116 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Checks of what a droplet is and of how the inventory groups droplets. Every check answers with whole sentences."""
+
+from __future__ import annotations
+
+import os
+
+from ansible_collections.litefarm.platform.plugins.module_utils.variables import short_path
+
+
+def droplet_problems(host, facts, requirements):
+    """Sentences about a droplet that cannot carry the platform."""
+    problems = []
+    problems += _distribution(host, facts, requirements["distributions"])
+    memory = facts.get("memtotal_mb")
+    if memory is not None and memory < requirements["memory_mb"]:
+        problems.append(
+            "%s has %d MB of memory, and its services need at least %d MB: resize the droplet or move a service to another one."
+            % (host, memory, requirements["memory_mb"])
+        )
+    droplet = facts.get("litefarm_droplet") or {}
+    for path, disk in sorted((droplet.get("disk") or {}).items()):
+        if disk["free_mb"] < requirements["disk_free_mb"]:
+            problems.append(
+                "%s has %d MB free below %s, and a release needs at least %d MB: remove what fills the disk, or enlarge it."
+                % (host, disk["free_mb"], path, requirements["disk_free_mb"])
+            )
+    if droplet.get("uid", 0) != 0:
+        problems.append("Modules run as uid %d on %s, not as root: let its user become root without a password, or give --ask-become-pass." % (droplet["uid"], host))
+    if droplet.get("systemd") is False:
+        problems.append("%s is not run by systemd: the platform needs a droplet with an ordinary init." % host)
+    return problems
+
+
+def _distribution(host, facts, distributions):
+    name, version = facts.get("distribution"), str(facts.get("distribution_version"))
+    for wanted, versions in distributions.items():
+        if name == wanted and any(version == each or version.startswith("%s." % each) for each in versions):
+            return []
+    supported = ", ".join("%s %s" % (wanted, each) for wanted, versions in distributions.items() for each in versions)
+    return ["%s runs %s %s, which is not supported: rebuild the droplet with one of %s." % (host, name, version, supported)]
+
+
+def address_problems(host, address, facts, place):
+    """Sentences about a private address that is not set or not the droplet's."""
+    if not address:
+        return ["litefarm_private_address of %s is not set: put the address of the droplet's private network in %s." % (host, place)]
+    known = (facts.get("litefarm_droplet") or {}).get("addresses")
+    if known is not None and address not in known:
+        shown = ", ".join(sorted(each for each in known if ":" not in each and not each.startswith("127.")))
+        return ["litefarm_private_address of %s is %s in %s, and the droplet has only %s: correct it." % (host, address, place, shown)]
+    return []
+
+
+def unreachable_problem(host, address, port, user, reason):
+    target = "%s%s" % ("%s@" % user if user else "", address)
+    attempt = "ssh %s%s" % ("-p %s " % port if port and str(port) != "22" else "", target)
+    return "%s cannot be reached at %s (%s): try '%s', then correct ansible_host of %s in the inventory or its firewall." % (
+        host,
+        address,
+        first_line(reason),
+        attempt,
+        host,
+    )
+
+
+def first_line(reason):
+    """What ssh says, without Ansible's words around it."""
+    text = str(reason).replace("Failed to connect to the host via ssh:", "").replace("Data could not be sent to remote host", "")
+    lines = [line.strip().rstrip(".") for line in text.splitlines() if line.strip() and not line.strip().startswith("Warning:")]
+    return lines[-1].rpartition("ssh: ")[2] if lines else "no reason given"
+
+
+def group_problems(groups, needed, single):
+    """Sentences about services without a droplet, and services that must not run twice."""
+    problems = []
+    for group in needed:
+        if not groups.get(group):
+            problems.append("No droplet is in the group %s, and every environment needs one: add one in the inventory's hosts.yml." % group)
+    for group in single:
+        members = groups.get(group) or []
+        if len(members) > 1:
+            problems.append("The group %s has %s, and it may have one droplet only: remove the others in the inventory's hosts.yml." % (group, " and ".join(sorted(members))))
+    return problems
+
+
+def environment_problems(environments, folders):
+    """Sentences about a run over more than one environment. Both arguments: dict of droplet to its value."""
+    if not environments:
+        return ["No droplet is in the group litefarm: give an inventory that has one, for example -i inventories/production."]
+    if len(set(folders.values())) > 1:
+        return ["Droplets of two inventories are in one run (%s), and one would get the other's variables: run the playbook once for each, with one -i." % _by_value(folders)]
+    if len(set(environments.values())) > 1:
+        return ["Droplets of two environments are in one run (%s): give every droplet the same litefarm_environment, or keep them in two inventories." % _by_value(environments)]
+    return []
+
+
+def _by_value(values):
+    grouped = {}
+    for host, value in sorted(values.items()):
+        name = short_path(value) if value and os.path.isabs(value) else value
+        grouped.setdefault(name, []).append(host)
+    return "; ".join("%s from %s" % (", ".join(hosts), name) for name, hosts in grouped.items())
+
+
+def module_problem(host, answer):
+    """A sentence about a droplet that answers and on which no module runs."""
+    text = "%s\n%s\n%s" % (answer.get("msg", ""), answer.get("module_stderr", ""), answer.get("module_stdout", ""))
+    if "password is required" in text or "Missing sudo password" in text:
+        return "The user that logs in to %s may not become root without a password: give --ask-become-pass, or let it in /etc/sudoers.d." % host
+    if answer.get("rc") == 127 or "not found" in text and "python" in text:
+        return "%s has no Python 3 at /usr/bin/python3: install the package python3 there." % host
+    return "Modules do not run on %s (%s): log in to it and look." % (host, first_line(answer.get("module_stderr") or answer.get("msg") or text))

@@ -1,0 +1,81 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Is a secret there, and is it one? Sentences never contain a value."""
+
+from __future__ import annotations
+
+import math
+import re
+
+PLACEHOLDERS = re.compile(r"change.?me|placeholder|replace.?(me|this)|to.?be.?(done|set)|example|dummy|insert.?here|your.?(secret|password|key)|^<.*>$", re.IGNORECASE)
+COMMON = ("password", "secret", "litefarm", "postgres", "qwerty", "123456", "abcdef", "letmein", "admin")
+
+
+def needed(secrets, groups):
+    """The secrets of the list that this environment's services use."""
+    return [secret for secret in secrets if any(groups.get(service) for service in secret["services"]) or "all" in secret["services"]]
+
+
+def weakness(value, minimum):
+    """Why a value is no secret, or None."""
+    if not isinstance(value, str):
+        return "is not a text"
+    if value != value.strip():
+        return "begins or ends with white space"
+    if PLACEHOLDERS.search(value):
+        return "is a placeholder"
+    if len(value) < minimum:
+        return "is too short (%d characters, at least %d are needed)" % (len(value), minimum)
+    rest = value.lower()
+    for word in COMMON:
+        rest = rest.replace(word, "")
+    if minimum and len(rest) < minimum / 2:
+        return "consists of common words"
+    if minimum and _bits(value) < 2.5 * minimum:
+        return "repeats few characters"
+    return None
+
+
+def _bits(value):
+    """The information in a value if its characters were drawn by their frequency, without exact repetitions."""
+    unit = re.fullmatch(r"(.+?)\1+", value, re.DOTALL)
+    text = unit.group(1) if unit else value
+    counts = [text.count(character) / len(text) for character in set(text)]
+    return len(text) * -sum(share * math.log2(share) for share in counts)
+
+
+def pem_weakness(value, kind):
+    """Why a value is no PEM document of its kind, or None."""
+    word = {"tls_certificate": "CERTIFICATE", "tls_key": "PRIVATE KEY"}[kind]
+    if isinstance(value, str) and re.search(r"-----BEGIN ([A-Z]+ )?%s-----.+-----END ([A-Z]+ )?%s-----" % (word, word), value, re.DOTALL):
+        return None
+    return "is not a %s in PEM format" % word.lower()
+
+
+def check(secrets, values, vault):
+    """Sentences about missing, weak and repeated secrets. C(values) has only what is defined."""
+    problems, seen, missing = [], {}, []
+    for secret in secrets:
+        name, kind = secret["name"], secret["kind"]
+        value = values.get(name)
+        supplied = kind == "supplied"
+        if value is None or value == "":
+            if not supplied:
+                missing.append(name)
+            elif secret.get("required"):
+                problems.append("The secret %s is missing in %s: put it in with ansible-vault edit (%s)." % (name, vault, secret["obtain"]))
+            continue
+        reason = weakness(value, secret.get("minimum", 0)) if kind in ("token", "supplied") else pem_weakness(value, kind)
+        if reason:
+            advice = "put in a real one (%s)" % secret["obtain"] if supplied else "remove it with ansible-vault edit, and playbooks/secrets.yml creates a strong one"
+            problems.append("The secret %s in %s %s: %s." % (name, vault, reason, advice))
+        elif kind == "token" and value in seen:
+            problems.append("The secrets %s and %s in %s are equal: remove one, and playbooks/secrets.yml creates another." % (seen[value], name, vault))
+        elif kind == "token":
+            seen[value] = name
+    if missing:
+        what = "The secret %s is" % missing[0] if len(missing) == 1 else "The secrets %s are" % ", ".join(missing)
+        problems.insert(0, "%s missing in %s: run playbooks/secrets.yml, which creates what is missing." % (what, vault))
+    return problems

@@ -1,0 +1,129 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Checks of variables: known names, types, ranges and where a value comes from. Every check answers with whole sentences."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import os
+import re
+
+SOURCE_FILES = (".yml", ".yaml", ".ini", ".json", "")
+
+
+def short_path(path):
+    """As a person at this folder would write it."""
+    relative = os.path.relpath(path)
+    return os.path.abspath(path) if relative.startswith("..") else relative
+
+
+def definitions(name, folders):
+    """The files below the folders in which a variable is defined, cheaply found by its name before a colon or an equals sign."""
+    pattern = re.compile(r"^(?![ \t]*#)(?:.*[\s{,])?[\"']?%s[\"']?[ \t]*(?::(?=\s|$)|=(?!=))" % re.escape(name), re.MULTILINE)
+    found = []
+    for folder in folders:
+        for path in sorted(_variable_files(folder)):
+            with open(path, encoding="utf-8", errors="replace") as stream:
+                if pattern.search(stream.read()):
+                    found.append(short_path(path))
+    return found
+
+
+def _variable_files(folder):
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            if os.path.splitext(name)[1] in SOURCE_FILES and os.path.isfile(os.path.join(parent, name)):
+                yield os.path.join(parent, name)
+
+
+class Places:
+    """Says in which file a variable is, or where it should be."""
+
+    def __init__(self, inventory_folders, wiring_folders=(), extra_names=()):
+        self._inventory = list(inventory_folders)
+        self._wiring = list(wiring_folders)
+        self._extra = set(extra_names)
+
+    def of(self, name):
+        if name in self._extra:
+            return "option -e of the command line"
+        found = definitions(name, self._inventory) or definitions(name, self._wiring)
+        if found:
+            return " and ".join(found)
+        return self.vault() if name.startswith("vault_") else self.home()
+
+    def is_defined(self, name):
+        return name in self._extra or bool(definitions(name, self._inventory + self._wiring))
+
+    def home(self):
+        return self._in_environment("main.yml")
+
+    def vault(self):
+        return self._in_environment("vault.yml")
+
+    def _in_environment(self, name):
+        folder = self._inventory[0] if self._inventory else "inventories/<environment>"
+        return short_path(os.path.join(folder, "group_vars", "litefarm", name))
+
+
+def nearest(name, known, prefixes=()):
+    """The known name that was probably meant, or None: first among those of the same prefix."""
+    candidates = sorted(each for each in known if "__" not in each)
+    for prefix in sorted(prefixes, key=len, reverse=True):
+        if name.startswith(prefix):
+            close = difflib.get_close_matches(name, [each for each in candidates if each.startswith(prefix)], n=1, cutoff=0.6)
+            if close:
+                return close[0]
+    close = difflib.get_close_matches(name, candidates, n=1, cutoff=0.85)
+    return close[0] if close else None
+
+
+def misspelled(names, known, prefixes, places):
+    """Sentences about variables that nothing reads: with a prefix of ours, or all but equal to a known name."""
+    problems = []
+    for name in sorted(set(names) - set(known)):
+        meant = nearest(name, known, prefixes)
+        if not meant and not name.startswith(tuple(prefixes)):
+            continue
+        advice = "rename it to %s if that is meant, or remove it" % meant if meant else "remove it"
+        problems.append("Nothing reads the variable %s in %s: %s." % (name, places.of(name), advice))
+    return problems
+
+
+def out_of_range(name, value, limits, place):
+    """Sentences about a value outside the limits of its name's pattern."""
+    problems = []
+    for pattern, limit in sorted(limits.items()):
+        if not fnmatch.fnmatch(name, pattern):
+            continue
+        for item in value if isinstance(value, list) else [value]:
+            problems += _outside(name, item, limit, place)
+    return problems
+
+
+def _outside(name, value, limit, place):
+    if value is None or value == "":
+        return []
+    if "matches" in limit:
+        if re.fullmatch(limit["matches"], str(value)):
+            return []
+        return ["%s in %s is '%s', which is not %s: correct it." % (name, place, value, limit["meaning"])]
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return []
+    low, high = limit.get("minimum"), limit.get("maximum")
+    if (low is None or number >= low) and (high is None or number <= high):
+        return []
+    bounds = "at least %s" % low if high is None else "at most %s" % high if low is None else "from %s to %s" % (low, high)
+    return ["%s in %s is %s: set it to a number %s." % (name, place, value, bounds)]
+
+
+def first_sentence(description):
+    """What a variable is for, in few words."""
+    text = description[0] if isinstance(description, list) and description else description
+    return str(text or "").split(". ")[0].rstrip(".")

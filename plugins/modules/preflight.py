@@ -1,0 +1,61 @@
+#!/usr/bin/python
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: preflight
+short_description: Fail with everything that stands in the way of a run
+version_added: 0.1.0
+description:
+  - Adds what concerns all droplets together (one environment, no empty group where one is needed, secrets that are there and
+    strong) to what M(litefarm.platform.release) and M(litefarm.platform.preflight_droplet) found, and fails with all of it.
+  - Expects the results of M(litefarm.platform.preflight_droplet) registered as C(litefarm_preflight).
+  - Never shows a secret. Runs on the control node, without a module call. Changes nothing.
+options:
+  release:
+    description: Result of M(litefarm.platform.release).
+    type: dict
+    required: true
+  requirements:
+    description: Groups that are never empty (C(needed_groups)) and groups of one droplet at most (C(single_groups)).
+    type: dict
+    required: true
+  secrets:
+    description: The environment's secrets, as in C(playbooks/vars/secrets.yml).
+    type: list
+    elements: dict
+    required: true
+extends_documentation_fragment:
+  - ansible.builtin.action_common_attributes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+  platform:
+    platforms: posix
+author:
+  - LiteFarm platform maintainers (@LiteFarmOrg)
+seealso:
+  - module: litefarm.platform.preflight_droplet
+  - module: litefarm.platform.release
+"""
+
+EXAMPLES = r"""
+- name: Nothing stands in the way
+  litefarm.platform.preflight:
+    release: "{{ litefarm_release }}"
+    requirements: {needed_groups: [nginx], single_groups: [postgres]}
+    secrets: []
+  run_once: true
+"""
+
+RETURN = r"""
+msg:
+  description: Every problem, in sentences.
+  returned: failed
+  type: str
+"""

@@ -1,0 +1,84 @@
+#!/usr/bin/python
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: preflight_droplet
+short_description: Check one droplet and all variables of what will run on it
+version_added: 0.1.0
+description:
+  - Looks at the droplet with one call of M(litefarm.platform.droplet_info) and returns its facts. A droplet that cannot be
+    reached is reported like every other problem.
+  - Then checks, on the control node, the argument specs of all roles that will run on the droplet against its variables,
+    the ranges of numbers, and the names of variables that nothing reads.
+  - Reports problems and never fails; M(litefarm.platform.preflight) does. Changes nothing.
+options:
+  roles:
+    description: Roles of the platform. A role runs on the droplets of the group of its name.
+    type: list
+    elements: str
+    required: true
+  options:
+    description: Argument spec of the variables that belong to no role.
+    type: dict
+    required: true
+  limits:
+    description:
+      - Limits by pattern of a variable's name. Each has C(minimum) and C(maximum), or C(matches), a regular expression, and
+        C(meaning), what it describes.
+    type: dict
+    required: true
+  requirements:
+    description: Supported C(distributions), least C(memory_mb) and C(disk_free_mb), and the roles that run C(everywhere).
+    type: dict
+    required: true
+  secrets:
+    description: The environment's secrets, as in C(playbooks/vars/secrets.yml). Only their names are used.
+    type: list
+    elements: dict
+    required: true
+extends_documentation_fragment:
+  - ansible.builtin.action_common_attributes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+  platform:
+    platforms: debian, ubuntu
+author:
+  - LiteFarm platform maintainers (@LiteFarmOrg)
+seealso:
+  - module: litefarm.platform.preflight
+  - module: litefarm.platform.droplet_info
+"""
+
+EXAMPLES = r"""
+- name: Every droplet answers, is supported, and its variables fit its roles
+  litefarm.platform.preflight_droplet:
+    roles: [base, nginx]
+    options: {litefarm_environment: {type: str, required: true}}
+    limits: {"*_port": {minimum: 1, maximum: 65535}}
+    requirements:
+      everywhere: [base]
+      distributions: {Debian: ["13"]}
+      memory_mb: 900
+      disk_free_mb: 4000
+    secrets: []
+  register: litefarm_preflight
+"""
+
+RETURN = r"""
+problems:
+  description: What stands in the way, in sentences.
+  returned: always
+  type: list
+  elements: str
+ansible_facts:
+  description: The facts of M(litefarm.platform.droplet_info).
+  returned: always
+  type: dict
+"""

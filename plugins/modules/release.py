@@ -1,0 +1,116 @@
+#!/usr/bin/python
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: release
+short_description: Resolve a version to one commit, and its images to digests
+version_added: 0.1.0
+description:
+  - Asks the git repository for the commit of a tag, a branch or a full commit, and the image registry for the digests of the
+    images that C(playbooks/build.yml) makes of it. From then on a run speaks of digests only, so a tag that moves in
+    between changes nothing.
+  - An image's tag is the commit. If the image has settings baked in, the tag is the commit, the environment and the first
+    eight digits of a hash over the settings.
+  - Runs on the control node, without a module call. Changes nothing.
+options:
+  repo:
+    description: URL or path of the git repository.
+    type: str
+    required: true
+  version:
+    description: Tag, branch or full commit.
+    type: str
+    required: true
+  environment:
+    description: Name of the environment, part of the tag of images with settings.
+    type: str
+    default: ""
+  registry:
+    description: Host of the registry, with the prefix of the images' names, for example C(registry.digitalocean.com/litefarm).
+    type: str
+    default: ""
+  registry_username:
+    description: Who logs in.
+    type: str
+    default: ""
+  registry_password:
+    description: The password or token of O(registry_username).
+    type: str
+    default: ""
+  images:
+    description:
+      - Images by a name of their own. Each has C(repository), its name below O(registry), and optionally C(settings), the
+        settings that are baked in.
+    type: dict
+    default: {}
+  ca_certificates:
+    description: Certificate authorities to trust beside the system's, name to PEM.
+    type: dict
+    default: {}
+  images_may_be_missing:
+    description: Whether an image that the registry does not have is an answer and no problem.
+    type: bool
+    default: false
+  fail:
+    description: Whether problems fail the task. If not, they are only returned.
+    type: bool
+    default: true
+extends_documentation_fragment:
+  - ansible.builtin.action_common_attributes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+  platform:
+    platforms: posix
+author:
+  - LiteFarm platform maintainers (@LiteFarmOrg)
+"""
+
+EXAMPLES = r"""
+- name: The version is a commit, and its images are in the registry
+  litefarm.platform.release:
+    repo: https://github.com/LiteFarmOrg/LiteFarm.git
+    version: v3.12.2
+    registry: registry.digitalocean.com/litefarm
+    registry_username: litefarm
+    registry_password: "{{ vault_registry_password }}"
+    environment: production
+    images:
+      api: {repository: api}
+      webapp: {repository: webapp, settings: {VITE_ENV: production}}
+  register: litefarm_release
+"""
+
+RETURN = r"""
+commit:
+  description: The commit.
+  returned: always
+  type: str
+  sample: 69272be6c5a3f0a7e4f6b0b1c1a3a6c0e5d4f312
+version:
+  description: What was resolved.
+  returned: always
+  type: str
+  sample: v3.12.2
+images:
+  description: Each image's name, tag, digest (none if the registry does not have it) and the reference to pull it by.
+  returned: always
+  type: dict
+  sample:
+    api:
+      name: registry.digitalocean.com/litefarm/api
+      tag: 69272be6c5a3f0a7e4f6b0b1c1a3a6c0e5d4f312
+      digest: sha256:6c3c624b58dbbcd3c0dd82b4c53f04194d1247c6eebdaab7c610cf7d66709b3b
+      reference: registry.digitalocean.com/litefarm/api@sha256:6c3c624b58dbbcd3c0dd82b4c53f04194d1247c6eebdaab7c610cf7d66709b3b
+problems:
+  description: What stands in the way, in sentences.
+  returned: always
+  type: list
+  elements: str
+"""

@@ -1,0 +1,49 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the platform's action plugins share: they run on the control node and read variables one at a time."""
+
+from __future__ import annotations
+
+import os
+
+from ansible.errors import AnsibleError, AnsibleUndefinedVariable
+from ansible.plugins.action import ActionBase
+from ansible.utils.vars import load_extra_vars
+
+from ansible_collections.litefarm.platform.plugins.module_utils.variables import Places
+
+COLLECTION = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+class ControlNodeAction(ActionBase):
+    """An action that changes nothing on a droplet."""
+
+    _requires_connection = False
+    _supports_check_mode = True
+
+    def places(self, task_vars):
+        return Places(inventory_folders(task_vars), [os.path.join(task_vars["playbook_dir"], "group_vars")], load_extra_vars(self._loader))
+
+
+def inventory_folders(task_vars):
+    """The folders of the inventories that this run was given."""
+    folders = []
+    for source in task_vars.get("ansible_inventory_sources") or []:
+        folder = source if os.path.isdir(source) else os.path.dirname(source)
+        if folder and folder not in folders:
+            folders.append(folder)
+    return folders
+
+
+def evaluate(templar, variables, name):
+    """Return a variable's value and None, or None and why it has none."""
+    if name not in variables:
+        return None, None
+    try:
+        return templar.template(variables[name]), None
+    except AnsibleUndefinedVariable as error:
+        return None, str(error)
+    except AnsibleError as error:
+        return None, str(error)
