@@ -70,10 +70,17 @@ def certificate_problems(secrets, values, vault):
             continue
         if certificate.public_key() != key.public_key():
             problems.append("The certificate %s in %s does not belong to the key %s: %s." % (name, vault, key_name, advice))
-        days = (certificate.not_valid_after_utc - datetime.datetime.now(datetime.timezone.utc)).days
+        days = (last_moment(certificate) - datetime.datetime.now(datetime.timezone.utc)).days
         if days < 30:
             problems.append("The certificate %s in %s is valid for %d more days: %s." % (name, vault, days, advice))
     return problems
+
+
+def last_moment(certificate):
+    """Distributions ship versions of cryptography that know only a time without zone, which is UTC."""
+    if hasattr(certificate, "not_valid_after_utc"):
+        return certificate.not_valid_after_utc
+    return certificate.not_valid_after.replace(tzinfo=datetime.timezone.utc)
 
 
 def merge(by_host):

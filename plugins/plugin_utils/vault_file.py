@@ -1,0 +1,113 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Creates secrets and keeps them in an ansible-vault file."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import re
+import secrets
+import string
+import tempfile
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+# Letters and digits need no quoting in any file, URL or shell.
+ALPHABET = string.ascii_letters + string.digits
+
+
+class SecretError(Exception):
+    """A secret cannot be created; the message is meant for a person."""
+
+
+def token(length):
+    return "".join(secrets.choice(ALPHABET) for _character in range(length))
+
+
+def tls_key():
+    key = ec.generate_private_key(ec.SECP256R1())
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()).decode()
+
+
+def tls_certificate(key_pem, host_name, years):
+    """A self-signed certificate: whoever has it can verify the server, and only the server has the key."""
+    key = serialization.load_pem_private_key(key_pem.encode(), password=None)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host_name)])
+    start = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=1)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(start)
+        .not_valid_after(start + datetime.timedelta(days=365 * years + 1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host_name)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def create_missing(wanted, present, vault):
+    """Return the values of secrets that are not present and can be created, in the order of the list."""
+    created = {}
+    for secret in wanted:
+        name, kind = secret["name"], secret["kind"]
+        if name in present:
+            continue
+        if kind == "token":
+            created[name] = token(secret["length"])
+        elif kind == "tls_key":
+            if secret["certificate"] in present:
+                raise SecretError(
+                    "The certificate %s is in %s and its key %s is not: remove the certificate with ansible-vault edit, and both are created."
+                    % (secret["certificate"], vault, name)
+                )
+            created[name] = tls_key()
+        elif kind == "tls_certificate":
+            key = created.get(secret["key"]) or present[secret["key"]]
+            try:
+                created[name] = tls_certificate(key, secret["host_name"], secret["years"])
+            except (ValueError, TypeError, AttributeError) as error:
+                raise SecretError("The key %s in %s is not a private key in PEM format: remove it with ansible-vault edit." % (secret["key"], vault)) from error
+    return created
+
+
+def append(text, created):
+    """Add secrets to a YAML document and leave every line of it as it is."""
+    lines = [text.rstrip("\n")] if text.strip() else ["---"]
+    for name, value in created.items():
+        if "\n" in value:
+            lines += ["%s: |" % name] + ["  %s" % line for line in value.strip().splitlines()]
+        else:
+            lines.append('%s: "%s"' % (name, value))
+    return "\n".join(lines) + "\n"
+
+
+def vault_id_of(ciphertext):
+    """The vault id in the first line of an encrypted file, or None."""
+    header = ciphertext.split("\n", 1)[0].strip().split(";")
+    return header[3] if len(header) > 3 and re.fullmatch(r"1\.2", header[1]) else None
+
+
+def write_private(path, text):
+    """Replace a file at once, readable by its owner only. A link is followed, so that it stays one."""
+    path = os.path.realpath(path)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".vault-")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
