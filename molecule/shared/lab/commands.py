@@ -1,0 +1,252 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What lab.py can be told to do."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import docker
+
+from . import containers, droplets, engine, host, images, mirror, networks, services
+from .errors import LabError
+from .inventory import Overlay, droplets_of
+from .keys import Keys, known_hosts, write_private
+from .progress import say, step
+from .repository import FIRST_RELEASE, SAMPLE, SampleRepository, copy_local, is_local
+from .settings import ACME, BUILDER_DROPLET, DROPLETS, GIT, LABEL, MIRROR, REGISTRY, Droplet, Settings, find_droplet
+
+_SYSTEM_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
+
+
+class Lab:
+    def __init__(self, settings: Settings):
+        self.settings = settings
+        self.keys = Keys(settings.state / "keys")
+        self.sample = SampleRepository(settings.state / "git")
+
+    def up(self, environment: str, names: list[str], flavour: str) -> None:
+        real = self.settings.checkout / "inventories" / environment
+        wanted = [find_droplet(name) for name in names or droplets_of(real)]
+        client = engine.ensure()
+        with self._locked():
+            self.settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+            networks.ensure(client, self.settings)
+            repository = self._repositories()
+            self._make(client, wanted, flavour)
+            self._write_files(client, environment, repository)
+        running = ", ".join(f"{name} {self._address(name)}" for name in self._running_droplets(client))
+        say(f"The lab {self.settings.lab!r} runs: {running}")
+
+    def recreate(self, name: str, flavour: str) -> None:
+        droplet = find_droplet(name)
+        client = engine.connect()
+        with self._locked():
+            if not self.settings.state.exists():
+                raise LabError(f"The lab {self.settings.lab!r} is not up: run `lab.py up` first.")
+            self._close_connections()
+            containers.remove(client, self.settings, droplet.name, volumes=True)
+            self._droplet(client, images.Images(client, self.settings), droplet, flavour)
+
+    def down(self, with_images: bool) -> None:
+        client = engine.connect()
+        with self._locked():
+            self._close_connections()
+            containers.remove_all(client, self.settings)
+            networks.remove(client, self.settings)
+            if with_images:
+                images.remove_all(client)
+            shutil.rmtree(self.settings.state, ignore_errors=True)
+        say(f"Nothing of the lab {self.settings.lab!r} is left")
+
+    def status(self) -> dict[str, object]:
+        client = engine.connect()
+        settings, state = self.settings, self.settings.state
+        found = client.containers.list(all=True, filters={"label": f"{LABEL}={settings.lab}"}, ignore_removed=True)
+        states = {container.labels[containers.PART]: container.status for container in found if containers.PART in container.labels}
+        return {
+            "lab": settings.lab,
+            "up": bool(states) and all(status == "running" for status in states.values()),
+            "parts": dict(sorted(states.items())),
+            "droplets": {
+                droplet.name: {
+                    "container": settings.name(droplet.name),
+                    "state": states[droplet.name],
+                    "public_address": settings.public_address(droplet.number),
+                    "private_address": settings.private_address(droplet.number),
+                    "host_names": list(droplet.host_names),
+                }
+                for droplet in _all_droplets()
+                if droplet.name in states
+            },
+            "networks": {
+                kind: {"name": settings.name(kind), "subnet": str(subnet)}
+                for kind, subnet in ((networks.PUBLIC, settings.public), (networks.PRIVATE, settings.private))
+            },
+            "endpoints": self._endpoints(),
+            "paths": {
+                "state": str(state),
+                "ssh_key": str(self.keys.path("ssh-operator.key")),
+                "known_hosts": str(state / "known_hosts"),
+                "ca": str(state / "ca.pem"),
+                "ca_bundle": str(state / "ca-bundle.pem"),
+                "ansible_env": str(state / "ansible.env"),
+                "vault_password": str(state / "vault-password"),
+                "inventories": {path.name: str(path) for path in sorted((state / "inventory").glob("*"))},
+            },
+            "releases": {tag: self.sample.commit_of(tag) for tag in self.sample.releases()} if self.sample.path.exists() else {},
+        }
+
+    def names(self) -> dict[str, str]:
+        """Public host name to address, of the droplets that run."""
+        running = self._running_droplets(engine.connect())
+        return {name: self._address(droplet.name) for droplet in _all_droplets() if droplet.name in running for name in droplet.host_names}
+
+    def sample_release(self, tag: str, settings: list[str]) -> str:
+        with self._locked():
+            self.sample.ensure()
+            return self.sample.release(tag, settings)
+
+    def _make(self, client: docker.DockerClient, wanted: list[Droplet], flavour: str) -> None:
+        made = images.Images(client, self.settings)
+        made.base()
+        seeder = mirror.Seeder(client, self.settings, made, self.keys)
+        self.keys.authority()
+        with ThreadPoolExecutor(max_workers=3) as pool:
+            serving = pool.submit(services.ensure_services, client, self.settings, made, self.keys)
+
+            def seed(public_name: str, recipe: str) -> None:
+                serving.result()
+                seeder.seed(public_name, recipe)
+
+            # Images are made one after the other where droplets share them, side by side where they do not.
+            flavours = {BUILDER_DROPLET: "baked", **{droplet: flavour for droplet in wanted}}
+            tasks = [serving, pool.submit(self._droplets, client, made, flavours)]
+            tasks += [pool.submit(seed, *item) for item in mirror.listed_images().items()]
+            for task in tasks:
+                task.result()
+
+    def _droplets(self, client: docker.DockerClient, made: images.Images, flavours: dict[Droplet, str]) -> None:
+        for droplet, flavour in flavours.items():
+            droplets.ensure(client, self.settings, made, self.keys, droplet, flavour)
+        for droplet in flavours:
+            droplets.wait_for_ssh(self.settings, droplet)
+
+    def _droplet(self, client: docker.DockerClient, made: images.Images, droplet: Droplet, flavour: str) -> None:
+        with step(f"a fresh droplet {droplet.name}"):
+            self._droplets(client, made, {droplet: flavour})
+
+    def _repositories(self) -> dict[str, str]:
+        """What the overlay says about the application's source."""
+        served = self.settings.state / "git"
+        served.mkdir(parents=True, exist_ok=True)
+        chosen, version = self.settings.repository, self.settings.version
+        if SAMPLE.is_dir():
+            self.sample.ensure()
+        if chosen is None:
+            return {"litefarm_repo": f"git://{self.settings.public_address(GIT)}/sample.git", "litefarm_version": version or FIRST_RELEASE}
+        if is_local(chosen):
+            chosen = f"git://{self.settings.public_address(GIT)}/{copy_local(chosen, served).name}"
+        return {"litefarm_repo": chosen, **({"litefarm_version": version} if version else {})}
+
+    def _endpoints(self) -> dict[str, str]:
+        address = self.settings.public_address
+        return {
+            "registry": f"https://{address(REGISTRY)}:{services.REGISTRY_PORT}",
+            "mirror": f"https://{address(MIRROR)}:{services.MIRROR_PORT}",
+            "acme": f"https://{address(ACME)}:{services.ACME_PORT}/dir",
+            "acme_roots": f"https://{address(ACME)}:{services.ACME_MANAGEMENT_PORT}/roots/0",
+            "git": f"git://{address(GIT)}/",
+        }
+
+    def _write_files(self, client: docker.DockerClient, environment: str, repository: dict[str, str]) -> None:
+        state, settings, keys = self.settings.state, self.settings, self.keys
+        authorities = self._authorities()
+        (state / "ca.pem").write_text("".join(authorities.values()))
+        system = _SYSTEM_BUNDLE.read_text() if _SYSTEM_BUNDLE.exists() else ""
+        (state / "ca-bundle.pem").write_text(system + "".join(authorities.values()))
+        (state / "known_hosts").write_text(
+            known_hosts({self._address(name): keys.ssh(name).public for name in self._running_droplets(client)})
+        )
+        password_file = state / "vault-password"
+        if not password_file.exists():
+            write_private(password_file, keys.password("vault"))
+
+        endpoints = self._endpoints()
+        overlay = Overlay(settings, environment)
+        overlay.write(
+            [BUILDER_DROPLET, *DROPLETS[environment]],
+            {
+                **repository,
+                "litefarm_registry": f"{endpoints['registry'].removeprefix('https://')}/litefarm",
+                "litefarm_registry_username": services.REGISTRY_USER,
+                "litefarm_team_keys": [keys.ssh("operator").public.strip()],
+                "litefarm_ca_certificates": {**authorities, **host.extra_authorities()},
+                "docker_registry_mirrors": [endpoints["mirror"]],
+                "nginx_acme_directory": endpoints["acme"],
+            },
+            keys,
+        )
+        overlay.write_vault({"vault_registry_password": keys.password("registry")}, keys.password("vault"))
+        variables = {
+            "LITEFARM_LAB": settings.lab,
+            "ANSIBLE_CONFIG": settings.checkout / "ansible.cfg",
+            "ANSIBLE_INVENTORY": overlay.path,
+            "ANSIBLE_VAULT_PASSWORD_FILE": password_file,
+            "ANSIBLE_SSH_CONTROL_PATH_DIR": self._connections(),
+            "SSL_CERT_FILE": state / "ca-bundle.pem",
+            "REQUESTS_CA_BUNDLE": state / "ca-bundle.pem",
+        }
+        (state / "ansible.env").write_text("".join(f"{name}={value}\n" for name, value in variables.items()))
+
+    def _authorities(self) -> dict[str, str]:
+        """The lab's own, and every root the ACME authority has had: certificates that it issued before a restart stay good."""
+        folder = self.settings.state / "acme-roots"
+        folder.mkdir(exist_ok=True)
+        current = services.acme_root(self.settings, self.keys)
+        known = sorted(folder.glob("*.pem"))
+        if current not in [path.read_text() for path in known]:
+            (folder / f"{len(known) + 1:03}.pem").write_text(current)
+        roots = {f"lab-acme-{path.stem}": path.read_text() for path in sorted(folder.glob("*.pem"))}
+        return {"lab": self.keys.authority().public, **roots}
+
+    def _running_droplets(self, client: docker.DockerClient) -> list[str]:
+        running = client.containers.list(filters={"label": f"{LABEL}={self.settings.lab}"}, ignore_removed=True)
+        parts = {container.labels.get(containers.PART) for container in running}
+        return [droplet.name for droplet in _all_droplets() if droplet.name in parts]
+
+    def _address(self, name: str) -> str:
+        return self.settings.public_address(find_droplet(name).number)
+
+    def _connections(self) -> Path:
+        # Sockets have short names or none, so they are not in the checkout.
+        return Path("~/.ansible/cp").expanduser() / self.settings.lab
+
+    def _close_connections(self) -> None:
+        """Shared SSH connections outlive a droplet, and would make its successor look dead."""
+        for control in self._connections().glob("*"):
+            subprocess.run(["ssh", "-O", "exit", "-o", f"ControlPath={control}", "lab"], capture_output=True, check=False)
+            control.unlink(missing_ok=True)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        path = self.settings.state.with_suffix(".lock")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                say(f"Another lab.py is at work on {self.settings.lab!r}: waiting for it")
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def _all_droplets() -> list[Droplet]:
+    return [BUILDER_DROPLET, *(droplet for environment in DROPLETS.values() for droplet in environment)]

@@ -1,0 +1,141 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A part of the lab is a container: described once, made if missing, started if stopped, made anew if described differently."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+import time
+from dataclasses import dataclass, field
+
+import docker
+from docker.types import EndpointConfig
+
+from .networks import PRIVATE, PUBLIC
+from .settings import LABEL, Settings
+
+PART, SPEC = "litefarm.lab.part", "litefarm.lab.spec"
+
+
+@dataclass(frozen=True)
+class File:
+    content: str
+    mode: int = 0o644
+
+
+@dataclass(frozen=True)
+class Part:
+    name: str
+    image: str
+    number: int
+    command: list[str] | None = None
+    private: bool = False
+    aliases: tuple[str, ...] = ()
+    files: dict[str, File] = field(default_factory=dict)
+    volumes: dict[str, str] = field(default_factory=dict)
+    read_only_folders: dict[str, str] = field(default_factory=dict)
+    published: tuple[int, ...] = ()
+    environment: dict[str, str] = field(default_factory=dict)
+    options: dict[str, object] = field(default_factory=dict)
+    # A droplet holds what was deployed to it and is not replaced because the lab's recipe for it has changed.
+    precious: bool = False
+
+    def fingerprint(self) -> str:
+        return hashlib.sha256(repr(self).encode()).hexdigest()[:16]
+
+
+def get(client: docker.DockerClient, settings: Settings, part: str):
+    try:
+        return client.containers.get(settings.name(part))
+    except docker.errors.NotFound:
+        return None
+
+
+def ensure(client: docker.DockerClient, settings: Settings, part: Part) -> bool:
+    """True if the container was made now."""
+    container = get(client, settings, part.name)
+    if container is not None and (part.precious or container.labels.get(SPEC) == part.fingerprint()):
+        if container.status == "running":
+            return False
+        try:
+            container.start()
+            return False
+        except docker.errors.APIError:
+            # Its network or a volume is gone: nothing that can be started again.
+            pass
+    remove(client, settings, part.name, volumes=part.precious)
+    _create(client, settings, part).start()
+    return True
+
+
+def _create(client: docker.DockerClient, settings: Settings, part: Part):
+    public = settings.name(PUBLIC)
+    endpoint = EndpointConfig(
+        client.api._version, ipv4_address=settings.public_address(part.number), aliases=[part.name, *part.aliases]
+    )
+    volumes = {settings.name(name): {"bind": path, "mode": "rw"} for name, path in part.volumes.items()}
+    for name in part.volumes:
+        client.volumes.create(settings.name(name), labels={**settings.labels, PART: part.name})
+    volumes |= {source: {"bind": path, "mode": "ro"} for source, path in part.read_only_folders.items()}
+    container = client.containers.create(
+        part.image,
+        command=part.command,
+        name=settings.name(part.name),
+        hostname=part.name,
+        labels={**settings.labels, PART: part.name, SPEC: part.fingerprint()},
+        network=public,
+        networking_config={public: endpoint},
+        volumes=volumes,
+        ports={f"{port}/tcp": ("127.0.0.1", None) for port in part.published},
+        environment=part.environment,
+        restart_policy={"Name": "unless-stopped"},
+        **part.options,
+    )
+    if part.private:
+        client.networks.get(settings.name(PRIVATE)).connect(
+            container, ipv4_address=settings.private_address(part.number), aliases=[f"{part.name}.private"]
+        )
+    container.put_archive("/", archive(part.files))
+    return container
+
+
+def archive(files: dict[str, File]) -> bytes:
+    """Files by absolute path, as a tar that always has the same bytes."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for path, file in sorted(files.items()):
+            entry = tarfile.TarInfo(path.lstrip("/"))
+            data = file.content.encode()
+            entry.size, entry.mode = len(data), file.mode
+            tar.addfile(entry, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def remove(client: docker.DockerClient, settings: Settings, part: str, volumes: bool = False) -> None:
+    container = get(client, settings, part)
+    if container is not None:
+        container.remove(force=True, v=True)
+    if volumes:
+        for volume in client.volumes.list(filters={"label": [f"{LABEL}={settings.lab}", f"{PART}={part}"]}):
+            volume.remove(force=True)
+
+
+def remove_all(client: docker.DockerClient, settings: Settings) -> None:
+    filters = {"label": f"{LABEL}={settings.lab}"}
+    for container in client.containers.list(all=True, filters=filters, ignore_removed=True):
+        container.remove(force=True, v=True)
+    for volume in client.volumes.list(filters=filters):
+        volume.remove(force=True)
+
+
+def published_port(client: docker.DockerClient, settings: Settings, part: str, port: int) -> int:
+    """The port of this machine behind which the engine shows a part's port; it changes with every start."""
+    for _attempt in range(50):
+        bindings = client.containers.get(settings.name(part)).ports.get(f"{port}/tcp")
+        if bindings:
+            return int(bindings[0]["HostPort"])
+        time.sleep(0.1)
+    raise RuntimeError(f"{part} publishes no port {port}")

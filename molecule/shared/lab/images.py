@@ -1,0 +1,175 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The lab's own images. A tag is the hash of everything that goes into the image, so a tag that exists is right."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import subprocess
+import tarfile
+import tempfile
+import threading
+from pathlib import Path
+
+import docker
+
+from . import apt, host
+from .errors import LabError
+from .progress import say, step
+from .settings import SHARED, Settings
+
+RECIPES = SHARED / "images"
+LABEL = "litefarm.lab.image"
+
+
+class Images:
+    def __init__(self, client: docker.DockerClient, settings: Settings):
+        self.client = client
+        self.settings = settings
+        self.authorities = host.extra_authorities()
+        self._lock = threading.Lock()
+        self._base: str | None = None
+        self._registry_answers: bool | None = None
+
+    def base(self) -> str:
+        """Debian trixie, ready to install packages on."""
+        with self._lock:
+            if self._base is None:
+                self._base = self._find_base()
+            return self._base
+
+    def droplet(self, flavour: str) -> str:
+        return self.built("droplet", f"droplet-{flavour}", {"FLAVOUR": flavour}, what=f"image of a droplet ({flavour})")
+
+    def services(self) -> str:
+        return self.built("services", "services", {}, what="image of the lab's services")
+
+    def stand_in(self, recipe: str) -> str:
+        return self.built(recipe, f"standin-{recipe}", {}, what=f"stand-in for {recipe} from Debian packages")
+
+    def recipe_id(self, recipe: str) -> str:
+        """Changes with the recipe, or with what it builds on."""
+        return self._recipe(recipe, {"BASE": self.base()})[0]
+
+    def registry_answers(self) -> bool:
+        """Whether this machine's engine reaches a public image registry. Asked once, and only for a description."""
+        with self._lock:
+            return self._asks_registry()
+
+    def _asks_registry(self) -> bool:
+        if self._registry_answers is None:
+            try:
+                docker.from_env(timeout=10).images.get_registry_data("debian:trixie")
+                self._registry_answers = True
+            except (docker.errors.DockerException, OSError):
+                self._registry_answers = False
+                say("No public image registry answers: images are built from Debian packages")
+        return self._registry_answers
+
+    def built(self, recipe: str, repository: str, arguments: dict[str, str], what: str) -> str:
+        return self._built(recipe, repository, {"BASE": self.base(), **arguments}, {}, what)
+
+    def _built(self, recipe: str, repository: str, arguments: dict[str, str], extra: dict[str, str], what: str) -> str:
+        identity, context = self._recipe(recipe, arguments, extra)
+        tag = f"litefarm-lab/{repository}:{identity}"
+        if self._exists(tag):
+            return tag
+        with step(what):
+            try:
+                # The host's network, because the default bridge of an engine ignores a small MTU of the uplink.
+                self.client.images.build(
+                    fileobj=io.BytesIO(context), custom_context=True, tag=tag, buildargs=arguments, network_mode="host",
+                    labels={LABEL: repository}, rm=True, forcerm=True,
+                )
+            except docker.errors.BuildError as error:
+                log = "".join(line.get("stream", line.get("error", "")) for line in error.build_log)
+                raise LabError(f"The {what} cannot be built: {error}\n{log[-3000:]}") from error
+        return tag
+
+    def _recipe(self, recipe: str, arguments: dict[str, str], extra: dict[str, str] | None = None) -> tuple[str, bytes]:
+        folder = RECIPES / recipe
+        files = {
+            str(path.relative_to(folder)): (path.read_bytes(), 0o755 if path.stat().st_mode & 0o100 else 0o644)
+            for path in sorted(folder.rglob("*"))
+            if path.is_file() and path.suffix != ".crt"
+        }
+        files |= {f"ca-certificates/{name}.crt": (pem.encode(), 0o644) for name, pem in self.authorities.items()}
+        # Docker's COPY refuses an empty pattern, and a folder needs a file to be one.
+        files.setdefault("ca-certificates/.keep", (b"", 0o644))
+        files |= {name: (text.encode(), 0o644) for name, text in (extra or {}).items()}
+        context = _tar(files)
+        digest = hashlib.sha256(context)
+        digest.update(repr(sorted(arguments.items())).encode())
+        return digest.hexdigest()[:12], context
+
+    def _find_base(self) -> str:
+        mirror, options = apt.find_mirror(self.settings.debian_mirror), apt.find_options()
+        extra = {"apt/apt.conf.d/80lab": apt.options_as_configuration(options)}
+        if mirror:
+            extra["apt/sources.list.d/debian.sources"] = mirror.sources()
+        # The hash of this says all there is to know about either origin, so a warm run asks no registry.
+        identity = self._recipe("base", {}, extra)[0]
+        for origin in ("debian:trixie", _imported(mirror) if mirror else None):
+            tag = f"litefarm-lab/debian:{self._recipe('base', {'FROM': str(origin)}, extra)[0]}"
+            if origin and self._exists(tag):
+                return tag
+        if self._asks_registry():
+            with step("Debian trixie from the public registry"):
+                self.client.images.pull("debian", tag="trixie")
+            origin = "debian:trixie"
+        elif mirror:
+            origin = self._bootstrapped(mirror, options)
+        else:
+            raise LabError(
+                f"Neither a public image registry nor a Debian mirror is known here (recipe {identity}): "
+                "set LITEFARM_DEBIAN_MIRROR to the address of one."
+            )
+        return self._built("base", "debian", {"FROM": origin}, extra, what="Debian trixie as the lab's base")
+
+    def _bootstrapped(self, mirror: apt.Mirror, options: dict[str, str]) -> str:
+        tag = _imported(mirror)
+        if self._exists(tag):
+            return tag
+        if not apt.can_bootstrap():
+            with step("mmdebstrap from the distribution's packages"):
+                host.install_packages("mmdebstrap", "debian-archive-keyring")
+        with step("Debian trixie from this machine's mirror"), tempfile.TemporaryDirectory() as folder:
+            tarball = Path(folder) / "debian.tar"
+            done = subprocess.run(apt.bootstrap_command(mirror, options, tarball), capture_output=True, text=True)
+            if done.returncode:
+                raise LabError(f"mmdebstrap failed:\n{done.stderr[-3000:]}")
+            repository, version = tag.split(":")
+            # A repository's own label, as images.import_image cannot set one.
+            self.client.api.import_image_from_file(
+                str(tarball), repository=repository, tag=version, changes=['CMD ["bash"]', f"LABEL {LABEL}=debian"]
+            )
+        return tag
+
+    def _exists(self, tag: str) -> bool:
+        try:
+            self.client.images.get(tag)
+        except docker.errors.ImageNotFound:
+            return False
+        return True
+
+
+def _imported(mirror: apt.Mirror) -> str:
+    return f"litefarm-lab/mmdebstrap:{hashlib.sha256(repr(mirror).encode()).hexdigest()[:12]}"
+
+
+def _tar(files: dict[str, tuple[bytes, int]]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, (data, mode) in sorted(files.items()):
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(data), mode
+            tar.addfile(entry, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def remove_all(client: docker.DockerClient) -> None:
+    for image in client.images.list(filters={"label": LABEL}):
+        for tag in image.tags:
+            client.images.remove(tag, force=True)

@@ -1,0 +1,90 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The overlay inventory: links to the real inventory's files, plus what differs in the lab: addresses, credentials, endpoints."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+from pathlib import Path
+
+import yaml
+
+from .keys import Keys, write_private
+from .settings import Droplet, Settings
+
+# Never linked: it is encrypted with a password that the lab does not have.
+_VAULT = "vault.yml"
+
+
+class Overlay:
+    def __init__(self, settings: Settings, environment: str):
+        self.settings = settings
+        self.real = settings.checkout / "inventories" / environment
+        self.path = settings.state / "inventory" / environment
+        self.group_vars = self.path / "group_vars" / "litefarm"
+
+    def write(self, droplets: Iterable[Droplet], endpoints: dict[str, object], keys: Keys) -> None:
+        self._link_real_files()
+        _write_yaml(self.group_vars / "lab.yml", endpoints)
+        _write_yaml(self.path / "builder.yml", {"builder": {"hosts": {"builder": None}}})
+        # Builds need the environment's settings without being part of the environment.
+        builder = self.group_vars.parent / "builder"
+        if not builder.exists():
+            builder.symlink_to("litefarm")
+        for droplet in droplets:
+            _write_yaml(self.path / "host_vars" / f"{droplet.name}.yml", self._host_variables(droplet, keys))
+
+    def write_vault(self, supplied: dict[str, str], password: str) -> None:
+        """The vault starts with what only a person can supply; secrets.yml adds the rest and neither is ever overwritten."""
+        path = self.group_vars / _VAULT
+        if path.exists():
+            return
+        from ansible.parsing.vault import VaultLib, VaultSecret
+
+        secret = VaultSecret(password.encode())
+        vault = VaultLib([("default", secret)])
+        write_private(path, vault.encrypt(yaml.safe_dump(supplied, explicit_start=True), secret).decode())
+
+    def _link_real_files(self) -> None:
+        self.group_vars.mkdir(parents=True, exist_ok=True)
+        for link in self.path.rglob("*"):
+            if link.is_symlink() and not link.exists():
+                link.unlink()
+        for file in sorted(self.real.rglob("*")):
+            if file.is_dir() or file.name == _VAULT:
+                continue
+            link = self.path / file.relative_to(self.real)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            if not link.is_symlink():
+                link.symlink_to(file)
+
+    def _host_variables(self, droplet: Droplet, keys: Keys) -> dict[str, object]:
+        options = {
+            "UserKnownHostsFile": str(self.settings.state / "known_hosts"),
+            "GlobalKnownHostsFile": "/dev/null",
+            "StrictHostKeyChecking": "yes",
+            "IdentitiesOnly": "yes",
+        }
+        return {
+            "ansible_host": self.settings.public_address(droplet.number),
+            "ansible_user": "root",
+            "ansible_ssh_private_key_file": str(keys.path("ssh-operator.key")),
+            "ansible_ssh_common_args": " ".join(f"-o {shlex.quote(f'{name}={value}')}" for name, value in options.items()),
+            "litefarm_private_address": self.settings.private_address(droplet.number),
+        }
+
+
+def droplets_of(real: Path) -> list[str]:
+    """The droplets that an environment's real inventory has now."""
+    return list(yaml.safe_load((real / "hosts.yml").read_text())["litefarm"]["hosts"])
+
+
+def _write_yaml(path: Path, content: dict[str, object]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = "---\n# Written by lab.py at every `up`.\n" + yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    if not path.exists() or path.read_text() != text:
+        partial = path.with_name(f".{path.name}.partial")
+        partial.write_text(text)
+        partial.rename(path)

@@ -1,0 +1,86 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fills the lab's image mirror: under each public name the real image, or a stand-in where no public registry answers."""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import docker
+import yaml
+
+from . import containers, services
+from .errors import LabError
+from .images import Images
+from .keys import Keys
+from .progress import say, step
+from .settings import MIRROR, SHARED, Settings
+
+_PUBLIC_MARK = "lab-public"
+
+
+def listed_images(path: Path = SHARED / "images.yml") -> dict[str, str]:
+    """Public name to the recipe of its stand-in."""
+    return yaml.safe_load(path.read_text())
+
+
+def split_name(public_name: str) -> tuple[str, str]:
+    """What a registry calls an image: `redis:8` is `library/redis` and `8`."""
+    repository, _colon, tag = public_name.partition(":")
+    if not tag:
+        raise LabError(f"images.yml: {public_name!r} has no tag; an image without one is a different image every week.")
+    return (repository if "/" in repository else f"library/{repository}"), tag
+
+
+class Seeder:
+    def __init__(self, client: docker.DockerClient, settings: Settings, images: Images, keys: Keys):
+        self.client, self.settings, self.images, self.keys = client, settings, images, keys
+
+    def image(self, public_name: str, recipe: str) -> tuple[str, str] | None:
+        """The local image to push and the mark to push with it; None if the mirror has it."""
+        repository, tag = split_name(public_name)
+        mark = f"lab-{self.images.recipe_id(recipe)}"
+        # A mark is pushed last, so what has one is complete.
+        if self._has(repository, tag) and (self._has(repository, mark) or self._has(repository, _PUBLIC_MARK)):
+            return None
+        if self.images.registry_answers():
+            try:
+                with step(f"{public_name} from the public registry"):
+                    self.client.images.pull(public_name)
+                return public_name, _PUBLIC_MARK
+            except docker.errors.APIError as error:
+                say(f"{public_name} cannot be pulled ({error.explanation}): a stand-in is built")
+        return self.images.stand_in(recipe), mark
+
+    def seed(self, public_name: str, recipe: str) -> None:
+        found = self.image(public_name, recipe)
+        if found is None:
+            return
+        local, mark = found
+        repository, tag = split_name(public_name)
+        port = containers.published_port(self.client, self.settings, "mirror", services.MIRROR_PORT)
+        with step(f"{public_name} pushed to the lab's mirror"):
+            for name in (tag, mark):
+                self._push(local, f"127.0.0.1:{port}/{repository}", name)
+
+    def _push(self, local: str, repository: str, tag: str) -> None:
+        self.client.images.get(local).tag(repository, tag)
+        try:
+            for line in self.client.images.push(repository, tag=tag, stream=True, decode=True):
+                if "error" in line:
+                    raise LabError(f"{local} cannot be pushed to the lab's mirror: {line['error']}")
+        finally:
+            self.client.images.remove(f"{repository}:{tag}", noprune=True)
+
+    def _has(self, repository: str, tag: str) -> bool:
+        address = f"https://{self.settings.public_address(MIRROR)}:{services.MIRROR_PORT}"
+        try:
+            services.fetch(f"{address}/v2/{repository}/manifests/{tag}", self.keys)
+        except urllib.error.HTTPError as error:
+            if error.code == 404:
+                return False
+            raise
+        return True
