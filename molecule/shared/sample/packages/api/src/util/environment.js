@@ -1,0 +1,7 @@
+// Copyright (c) 2026 the litefarm.platform authors
+// GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+export const environment = process.env.NODE_ENV || 'development';
+
+export const listens = ['development', 'integration', 'production'].includes(environment);
