@@ -1,0 +1,191 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Settings follow from the memory, only the declared ways in exist, and names cannot break out of the SQL."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+import pytest
+
+FACTS = {"memtotal_mb": 3915}
+
+
+@pytest.fixture
+def settings(render):
+    def read(**overrides):
+        text = render("postgres", "postgresql.conf.j2", **{"ansible_facts": FACTS, **overrides})
+        return dict(line.split(" = ", 1) for line in text.splitlines() if line and not line.startswith("#"))
+
+    return read
+
+
+@pytest.mark.parametrize(
+    ("memtotal", "memory"),
+    [(400, 256), (967, 384), (1967, 768), (1976, 768), (3915, 1536), (3936, 1536), (7937, 3136)],
+)
+def test_the_share_of_memory_does_not_follow_every_kernel_update(evaluate, memtotal, memory):
+    assert evaluate("postgres", "postgres_memory_mb", ansible_facts={"memtotal_mb": memtotal}) == memory
+
+
+@pytest.mark.parametrize(
+    ("memory", "shared", "cache", "work", "maintenance"),
+    [(256, 64, 192, 4, 32), (1536, 384, 1152, 4, 96), (8192, 2048, 6144, 20, 512), (65536, 16384, 49152, 163, 1024)],
+)
+def test_settings_are_sized_from_memory(settings, memory, shared, cache, work, maintenance):
+    found = settings(postgres_memory_mb=memory)
+    assert found["shared_buffers"] == f"'{shared}MB'"
+    assert found["effective_cache_size"] == f"'{cache}MB'"
+    assert found["work_mem"] == f"'{work}MB'"
+    assert found["maintenance_work_mem"] == f"'{maintenance}MB'"
+
+
+def test_the_server_speaks_tls_and_scram_only(settings):
+    found = settings()
+    assert found["ssl"] == "on"
+    assert found["ssl_min_protocol_version"] == "'TLSv1.2'"
+    assert found["password_encryption"] == "'scram-sha-256'"
+
+
+def test_values_of_statements_stay_out_of_the_log(settings):
+    found = settings()
+    assert found["log_parameter_max_length"] == "0"
+    assert found["log_parameter_max_length_on_error"] == "0"
+
+
+def test_own_settings_win_and_stand_once(render):
+    text = render("postgres", "postgresql.conf.j2", ansible_facts=FACTS, postgres_settings={"work_mem": "64MB", "jit": False})
+    assert re.findall(r"^work_mem = .*$", text, re.MULTILINE) == ["work_mem = '64MB'"]
+    assert "\njit = off\n" in text
+
+
+def test_only_the_application_comes_in_over_the_network_and_only_with_tls(render):
+    text = render("postgres", "pg_hba.conf.j2", postgres_database="farm", postgres_user="farmer")
+    lines = [line.split() for line in text.splitlines() if line and not line.startswith("#")]
+    assert lines == [["local", "all", "postgres", "peer"], ["hostssl", '"farm"', '"farmer"', "all", "scram-sha-256"]]
+
+
+def test_no_password_and_no_verifier_is_in_the_sql(render):
+    text = render("postgres", "database.sql.j2", ansible_facts=FACTS, postgres_password="geheim-geheim")
+    assert "geheim" not in text
+    assert "SCRAM-SHA-256$" not in text
+
+
+def test_a_check_run_only_describes(render):
+    described = render("postgres", "database.sql.j2", ansible_facts=FACTS, ansible_check_mode=True)
+    done = render("postgres", "database.sql.j2", ansible_facts=FACTS)
+    assert described.count("), NULL\n") == done.count("), statement\n") == done.count("\\gexec")
+    assert "), statement\n" not in described
+
+
+def test_a_name_cannot_end_its_literal(render):
+    text = render("postgres", "database.sql.j2", ansible_facts=FACTS, postgres_user="o'brien\\")
+    assert " E'o''brien\\\\'" in text
+    assert "'o'brien" not in text
+
+
+@pytest.mark.parametrize(("provider", "locale"), [("builtin", "C.UTF-8"), ("icu", "en-US")])
+def test_the_database_is_made_with_the_declared_locale(render, provider, locale):
+    text = render("postgres", "database.sql.j2", ansible_facts=FACTS, postgres_locale_provider=provider, postgres_locale=locale)
+    assert f"LOCALE_PROVIDER {provider} {provider.upper()}_LOCALE %L" in text
+    assert f"'{locale}')" in text
+
+
+def test_the_backup_script_is_a_script(render, tmp_path):
+    script = tmp_path / "backup"
+    script.write_text(render("postgres", "backup.sh.j2", ansible_facts=FACTS, postgres_database="it's"))
+    assert subprocess.run(["bash", "-n", str(script)], capture_output=True, text=True, check=False).stderr == ""
+
+
+ENGINE = """#!/bin/bash
+# What the script asks of the engine: the words after "nice -n 10" are the program.
+while [[ $1 != nice ]]; do shift; done
+case $4 in
+    pg_dump) echo "dump" ; exit "${DUMP_STATUS:-0}" ;;
+    pg_restore) cat > /dev/null; [[ $5 != --list || ${LIST_STATUS:-0} == 0 ]] && exit "${READ_STATUS:-0}"; exit 1 ;;
+esac
+"""
+
+
+@pytest.fixture
+def backup(render, tmp_path):
+    """backup(**environment) runs the script against a stand-in of the engine and gives back what it did."""
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    engine = tmp_path / "bin" / "docker"
+    engine.parent.mkdir()
+    engine.write_text(ENGINE)
+    engine.chmod(0o755)
+
+    def run(keep_days=14, keep_minimum=2, **environment):
+        script = tmp_path / "backup"
+        script.write_text(
+            render(
+                "postgres",
+                "backup.sh.j2",
+                ansible_facts=FACTS,
+                postgres__backups=str(folder),
+                postgres_backup_keep_days=keep_days,
+                postgres_backup_keep_minimum=keep_minimum,
+            )
+        )
+        path = f"{engine.parent}:/usr/bin:/bin"
+        return subprocess.run(["bash", str(script)], env={"PATH": path, **environment}, capture_output=True, text=True, check=False)
+
+    run.folder = folder
+    return run
+
+
+def dumps(folder):
+    return sorted(path.name for path in folder.iterdir() if path.suffix == ".dump")
+
+
+def test_a_good_backup_has_its_name_and_is_on_record(backup):
+    done = backup()
+    assert done.returncode == 0, done.stderr
+    (name,) = dumps(backup.folder)
+    assert (backup.folder / name).read_text() == "dump\n"
+    assert name in (backup.folder / "last-success").read_text()
+    assert (backup.folder / name).stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("wrong", [{"DUMP_STATUS": "1"}, {"LIST_STATUS": "1"}, {"READ_STATUS": "1"}])
+def test_a_bad_backup_leaves_nothing_and_says_so(backup, wrong):
+    done = backup(**wrong)
+    assert done.returncode != 0
+    assert "<3>the backup of database litefarm failed" in done.stderr
+    assert sorted(path.name for path in backup.folder.iterdir()) == [".lock"]
+
+
+def test_what_a_killed_backup_left_is_cleared_away(backup):
+    (backup.folder / ".litefarm-20200101T000000Z.dump.part").write_text("half")
+    assert backup().returncode == 0
+    assert not list(backup.folder.glob(".*.part"))
+
+
+def old(folder, days):
+    path = folder / f"litefarm-20{50 - days:02d}0101T000000Z.dump"
+    path.write_text("old")
+    subprocess.run(["touch", "--date", f"{days} days ago 1 hour ago", str(path)], check=True)
+    return path.name
+
+
+def test_old_backups_go_and_young_ones_stay(backup):
+    kept, gone = old(backup.folder, 10), old(backup.folder, 20)
+    assert backup(keep_minimum=1).returncode == 0
+    assert kept in dumps(backup.folder)
+    assert gone not in dumps(backup.folder)
+
+
+def test_the_newest_stay_however_old_they_are(backup):
+    names = [old(backup.folder, days) for days in (20, 30, 40)]
+    assert backup(keep_minimum=3).returncode == 0
+    assert set(dumps(backup.folder)) & set(names) == set(names[:2])
+
+
+def test_a_failed_backup_removes_no_old_one(backup):
+    names = [old(backup.folder, days) for days in (20, 30, 40)]
+    assert backup(keep_minimum=1, DUMP_STATUS="1").returncode != 0
+    assert dumps(backup.folder) == sorted(names)
