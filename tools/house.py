@@ -1,0 +1,330 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The rules of this project that no linter knows: roles keep their contract, files keep their form.
+
+`python tools/house.py [root]` prints every breach as `path:line: what is wrong` and exits with 1 if there is one.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import pathlib
+import re
+import subprocess
+import sys
+import typing as t
+
+import jinja2
+import jinja2.meta
+import yaml
+
+TASKS_FILE_LIMIT = 100
+
+# Names that any task or template may use without declaring them.
+MAGIC = {
+    "ansible_check_mode", "ansible_diff_mode", "ansible_facts", "ansible_managed", "ansible_version", "inventory_hostname",
+    "inventory_hostname_short", "item", "omit", "playbook_dir", "role_name", "role_path", "ansible_loop", "ansible_run_tags",
+    "lookup", "query", "q", "now", "undef", "range", "dict", "namespace", "cycler", "joiner", "lipsum", "true", "false", "none",
+}  # fmt: skip
+
+# Task keywords whose values are expressions without braces.
+EXPRESSIONS = {"when", "until", "changed_when", "failed_when", "that"}
+
+SECRET_NAME = re.compile(r"(^|_)(password|passwords|secret|secrets|token|private_key|tls_key|access_key|api_key)$")
+UNIT = re.compile(
+    r"\b(milliseconds?|seconds?|minutes?|hours?|days?|weeks?|bytes|kB|KiB|[MG]i?B|megabytes?|gigabytes?|percent|ports?|number|how many|count"
+    r"|times|CPUs?|processors?|cores?|per second|bits|files|connections|processes|releases|copies|uid|gid|major version|share|factor|dumps|probes|lines|attempts|requests|users|workers|rows)\b|%",
+    re.IGNORECASE,
+)
+
+
+class Breach(t.NamedTuple):
+    path: pathlib.Path
+    line: int
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}: {self.message}"
+
+
+# ---- roles
+
+
+@dataclasses.dataclass
+class Uses:
+    """Names that a role reads, each with the place where it was first seen, and names that it brings into being itself."""
+
+    read: dict[str, tuple[pathlib.Path, int]] = dataclasses.field(default_factory=dict)
+    made: set[str] = dataclasses.field(default_factory=set)
+
+
+class LineLoader(yaml.SafeLoader):
+    """Remembers on which line each scalar stood; tags it does not know (!vault, !unsafe) are read as plain strings."""
+
+
+class LineText(str):
+    line = 0
+
+
+def _text(loader: yaml.Loader, node: yaml.ScalarNode) -> LineText:
+    text = LineText(loader.construct_scalar(node))
+    text.line = node.start_mark.line + 1
+    return text
+
+
+LineLoader.add_constructor("tag:yaml.org,2002:str", _text)
+LineLoader.add_multi_constructor("!", lambda loader, suffix, node: _text(loader, node))
+
+
+def load(path: pathlib.Path) -> t.Any:
+    return yaml.load(path.read_text(encoding="utf-8"), LineLoader)  # a subclass of SafeLoader
+
+
+class AnyName(dict[str, t.Any]):
+    """Ansible's filters and tests come from plugins; here it only matters which variables they are given."""
+
+    def get(self, key: str, default: t.Any = None) -> t.Any:
+        return super().get(key) or str
+
+
+JINJA = jinja2.Environment(extensions=["jinja2.ext.do", "jinja2.ext.loopcontrols"])
+JINJA.filters = AnyName(JINJA.filters)
+JINJA.tests = AnyName(JINJA.tests)
+
+
+def _scan_template(source: str, path: pathlib.Path, line: int, uses: Uses, *, exact: bool = False) -> None:
+    tree = JINJA.parse(source)
+    for name in tree.find_all(jinja2.nodes.Name):
+        if name.ctx in ("store", "param"):
+            uses.made.add(name.name)
+    for node in tree.find_all((jinja2.nodes.Import, jinja2.nodes.Macro)):
+        uses.made.add(node.target if isinstance(node, jinja2.nodes.Import) else node.name)
+    lines = {name.name: name.lineno for name in reversed(list(tree.find_all(jinja2.nodes.Name)))}
+    for name in jinja2.meta.find_undeclared_variables(tree):
+        uses.read.setdefault(name, (path, lines.get(name, 1) if exact else line))
+
+
+def _scan_value(value: t.Any, path: pathlib.Path, uses: Uses, *, expression: bool = False) -> None:
+    if isinstance(value, str):
+        line = getattr(value, "line", 1)
+        source = "{{ (%s) }}" % value if expression and "{{" not in value else str(value)
+        if "{{" in source or "{%" in source:
+            _scan_template(source, path, line, uses)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if key == "vars" and isinstance(item, dict):
+                uses.made |= {str(name) for name in item}
+            elif key == "register":
+                uses.made.add(str(item))
+            elif key == "loop_var" or key == "index_var":
+                uses.made.add(str(item))
+            elif str(key).endswith("set_fact") and isinstance(item, dict):
+                uses.made |= {str(name) for name in item}
+            _scan_value(key, path, uses)
+            _scan_value(item, path, uses, expression=key in EXPRESSIONS)
+    elif isinstance(value, list):
+        for item in value:
+            _scan_value(item, path, uses, expression=expression)
+
+
+def _yaml_files(folder: pathlib.Path) -> list[pathlib.Path]:
+    return sorted(path for path in folder.rglob("*") if path.suffix in (".yml", ".yaml")) if folder.is_dir() else []
+
+
+def _walk_options(options: dict[str, t.Any], trail: str = "") -> t.Iterator[tuple[str, dict[str, t.Any]]]:
+    for name, option in options.items():
+        yield trail + str(name), option
+        if isinstance(option, dict) and isinstance(option.get("options"), dict):
+            yield from _walk_options(option["options"], f"{trail}{name}.")
+
+
+def _described(option: dict[str, t.Any]) -> str:
+    description = option.get("description", "")
+    return " ".join(map(str, description)) if isinstance(description, list) else str(description)
+
+
+def _defaults_without_comment(path: pathlib.Path) -> t.Iterator[tuple[str, int]]:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    for number, line in enumerate(lines):
+        match = re.match(r"([A-Za-z_]\w*):", line)
+        if match and not (number and lines[number - 1].startswith("# ")):
+            yield match[1], number + 1
+
+
+def check_role(role: pathlib.Path, all_roles: t.Collection[str]) -> t.Iterator[Breach]:
+    """The role's contract: specs and defaults say the same, everything promised is used, nothing foreign is."""
+    name = role.name
+    specs_path = role / "meta" / "argument_specs.yml"
+    if not specs_path.exists():
+        yield Breach(role, 1, "a role has meta/argument_specs.yml")
+        return
+    if not (role / "meta" / "main.yml").exists():
+        yield Breach(role, 1, "a role has meta/main.yml")
+    specs = (load(specs_path) or {}).get("argument_specs") or {}
+    if "main" not in specs:
+        yield Breach(specs_path, 1, "there is no entry point main")
+        return
+    if not specs["main"].get("short_description"):
+        yield Breach(specs_path, 1, "the entry point main has no short_description")
+    options: dict[str, t.Any] = specs["main"].get("options") or {}
+
+    def at(option: str) -> int:
+        return next((getattr(key, "line", 1) for key in options if key == option.split(".")[0]), 1)
+
+    for trail, option in _walk_options(options):
+        leaf = trail.split(".")[-1]
+        if not _described(option):
+            yield Breach(specs_path, at(trail), f"{trail} has no description")
+        if not option.get("type"):
+            yield Breach(specs_path, at(trail), f"{trail} has no type")
+        if option.get("type") in ("int", "float") and not UNIT.search(_described(option)):
+            yield Breach(specs_path, at(trail), f"{trail} is a number whose description names no unit")
+        if option.get("type") in ("str", "raw") and SECRET_NAME.search(leaf) and not option.get("no_log"):
+            parents = trail.split(".")[:-1]
+            if not any(options.get(parent, {}).get("no_log") for parent in parents[:1]):
+                yield Breach(specs_path, at(trail), f"{trail} looks like a secret and is not no_log")
+
+    defaults_path = role / "defaults" / "main.yml"
+    defaults: dict[str, t.Any] = (load(defaults_path) or {}) if defaults_path.exists() else {}
+    if defaults_path.exists():
+        for variable, line in _defaults_without_comment(defaults_path):
+            yield Breach(defaults_path, line, f"{variable} has no comment line above it that says its unit and effect")
+
+    for variable, value in defaults.items():
+        line = getattr(variable, "line", 1)
+        if variable not in options:
+            yield Breach(defaults_path, line, f"{variable} is not in meta/argument_specs.yml")
+        elif "default" not in options[variable]:
+            yield Breach(specs_path, at(variable), f"{variable} has a default in defaults/main.yml and none here")
+        elif options[variable]["default"] != value or type(options[variable]["default"]) is not type(value):
+            yield Breach(specs_path, at(variable), f"{variable} is {options[variable]['default']!r} here and {value!r} in defaults/main.yml")
+    for variable, option in options.items():
+        if not re.match(rf"{name}_[a-z0-9]", variable):
+            yield Breach(specs_path, at(variable), f"{variable} does not begin with {name}_ and a letter")
+        if variable not in defaults:
+            if "default" in option:
+                yield Breach(specs_path, at(variable), f"{variable} has a default here and none in defaults/main.yml")
+            elif not option.get("required"):
+                yield Breach(specs_path, at(variable), f"{variable} is neither required nor has it a default")
+        elif option.get("required"):
+            yield Breach(specs_path, at(variable), f"{variable} is required and yet has a default")
+
+    uses = Uses()
+    internal: set[str] = set()
+    for folder in ("tasks", "handlers", "vars", "defaults"):
+        for path in _yaml_files(role / folder):
+            document = load(path)
+            _scan_value(document, path, uses)
+            if folder == "vars":
+                internal |= {str(key) for key in document or {}}
+            if folder == "tasks":
+                length = len(path.read_text(encoding="utf-8").splitlines())
+                if length > TASKS_FILE_LIMIT:
+                    yield Breach(path, length, f"a tasks file has at most {TASKS_FILE_LIMIT} lines")
+    for path in sorted((role / "templates").rglob("*")) if (role / "templates").is_dir() else []:
+        if path.is_file():
+            _scan_template(path.read_text(encoding="utf-8"), path, 1, uses, exact=True)
+
+    for variable in options:
+        if variable not in uses.read:
+            yield Breach(specs_path, at(variable), f"{variable} is declared and used nowhere in the role")
+    for variable in sorted(internal):
+        if not variable.startswith(f"{name}__"):
+            yield Breach(role / "vars" / "main.yml", 1, f"{variable} is internal, so its name begins with {name}__")
+        if variable not in uses.read:
+            yield Breach(role / "vars" / "main.yml", 1, f"{variable} is declared and used nowhere in the role")
+    known = set(options) | internal | uses.made | MAGIC
+    for variable, (path, line) in sorted(uses.read.items()):
+        if variable in known:
+            continue
+        other = next((role_name for role_name in all_roles if role_name != name and variable.startswith(f"{role_name}_")), None)
+        if variable in ("groups", "hostvars"):
+            yield Breach(path, line, f"{variable}: a role knows no other host or group; pass it what it needs as a variable")
+        elif other:
+            yield Breach(path, line, f"{variable} belongs to the role {other}; the wiring in playbooks/group_vars passes values on")
+        else:
+            yield Breach(path, line, f"{variable} is declared nowhere (a spec, vars/main.yml, register or vars:)")
+
+
+def check_roles(root: pathlib.Path) -> t.Iterator[Breach]:
+    folder = root / "roles"
+    roles = sorted(path for path in folder.iterdir() if (path / "tasks").is_dir() or (path / "meta").is_dir()) if folder.is_dir() else []
+    for role in roles:
+        yield from check_role(role, {path.name for path in roles})
+
+
+# ---- files
+
+# Written in halves so that this file does not contain what it forbids.
+FORBIDDEN = [
+    (re.compile("ignore" + "_errors"), "a failure is handled or it fails", (".yml", ".yaml")),
+    (re.compile("failed_when" + r":\s*(false|no)\b", re.IGNORECASE), "a failure is handled or it fails", (".yml", ".yaml")),
+    (re.compile(r"\b(TO" + "DO|FIX" + "ME|XX" + "X)\b"), "what is left to do belongs in an issue", ()),
+    (re.compile(r"#\s*(no" + r"qa|pylint:|type:\s*ignore|nosec|yamllint disable)"), "checks are obeyed, not switched off", (".py", ".yml", ".yaml", ".sh")),
+    (re.compile(r"\bpytest\.(mark\.)?(skip|skipif|xfail|importorskip)\b"), "a test runs or it is not there", (".py",)),
+    (
+        re.compile(
+            r"\b(py" + r"pi\.org|pythonhosted\.org|registry\.np" + r"mjs\.org|deb\.deb" + r"ian\.org|ftp\.[a-z.]*deb" + r"ian\.org"
+            r"|archive\.ubun" + r"tu\.com|registry\.yarn" + r"pkg\.com)\b"
+        ),
+        "package registries are taken from the machine's own configuration",
+        (),
+    ),
+    (re.compile(r"(?<![\w.}])/(wo" + r"rk/(main|shared)|root/ve" + r"nv|root/\.py" + r"env|tmp/sp" + r"ike)\b"), "a path of one person's machine", ()),
+    (re.compile(r"^\s*#\s*[=*#~-]{5,}"), "no banners", (".py", ".yml", ".yaml", ".sh", ".j2", ".cfg")),
+]  # fmt: skip
+# Licences, lock files of the lab's sample application and images of other formats are not ours to phrase.
+UNPHRASED = {"LICENSE", "package-lock.json", "requirements.txt"}
+
+
+def tracked_files(root: pathlib.Path) -> list[pathlib.Path]:
+    listed = subprocess.run(["git", "-C", str(root), "ls-files", "-co", "--exclude-standard", "-z"], check=True, capture_output=True, text=True)
+    return [root / name for name in sorted(set(listed.stdout.split("\0"))) if name and (root / name).is_file() and not (root / name).is_symlink()]
+
+
+def check_files(paths: t.Iterable[pathlib.Path]) -> t.Iterator[Breach]:
+    for path in paths:
+        if path.name in UNPHRASED:
+            continue
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue
+        for number, line in enumerate(text.splitlines(), start=1):
+            for pattern, reason, suffixes in FORBIDDEN:
+                match = pattern.search(line)
+                if match and (not suffixes or path.suffix in suffixes):
+                    yield Breach(path, number, f"“{match[0].strip()}”: {reason}")
+        shell = path.suffix == ".sh" or (path.suffix != ".j2" and re.match(r"#!.*\b(sh|bash)\b", text))
+        if path.suffix == ".py" or shell:
+            if "SPDX-License-Identifier: GPL-3.0-or-later" not in text[:600] and text.strip():
+                yield Breach(path, 1, "the SPDX licence line is missing")
+        if path.suffix == ".py":
+            yield from _check_python(path, text)
+        elif shell:
+            syntax = subprocess.run(["bash", "-n", str(path)], capture_output=True, text=True, check=False)
+            if syntax.returncode:
+                yield Breach(path, 1, syntax.stderr.strip())
+
+
+def _check_python(path: pathlib.Path, text: str) -> t.Iterator[Breach]:
+    # Modules run with the droplet's Python, and the oldest supported distribution (Ubuntu 22.04) has 3.10.
+    on_droplet = "plugins" in path.parts and {"modules", "module_utils"} & set(path.parts)
+    try:
+        ast.parse(text, feature_version=(3, 10) if on_droplet else (3, 11))
+    except SyntaxError as error:
+        yield Breach(path, error.lineno or 1, f"not valid for the oldest supported Python: {error.msg}")
+
+
+def main(arguments: list[str]) -> int:
+    root = pathlib.Path(arguments[0] if arguments else ".").resolve()
+    breaches = [*check_roles(root), *check_files(tracked_files(root))]
+    for breach in breaches:
+        print(breach._replace(path=breach.path.relative_to(root)))
+    return 1 if breaches else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
