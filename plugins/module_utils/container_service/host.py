@@ -1,0 +1,236 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The droplet around the engine: folders of releases, the upstream file, connections, the lock."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import socket
+import struct
+import subprocess
+import time
+
+from .model import ServiceError, filename
+
+ESTABLISHED = "01"
+
+
+class Clock:
+    now = staticmethod(time.time)
+    monotonic = staticmethod(time.monotonic)
+    sleep = staticmethod(time.sleep)
+
+
+def write_atomically(path, content, mode, owner=None):
+    """Either the old content or the new one is there, also after a power cut."""
+    temporary = "%s/.%s.new" % os.path.split(path)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(content)
+        if owner is not None:
+            os.fchown(file.fileno(), *owner)
+        os.fchmod(file.fileno(), mode)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    sync_folder(os.path.dirname(path))
+
+
+def sync_folder(path):
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class Lock:
+    """Held by this process until it ends, however it ends."""
+
+    def __init__(self, path, timeout, clock):
+        self.path = path
+        self.timeout = timeout
+        self.clock = clock
+        self.file = None
+
+    def __enter__(self):
+        os.makedirs(os.path.dirname(self.path), mode=0o755, exist_ok=True)
+        self.file = open(self.path, "a+", encoding="utf-8")
+        limit = self.clock.monotonic() + self.timeout
+        while True:
+            try:
+                fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if self.clock.monotonic() >= limit:
+                    raise ServiceError(self.holder()) from None
+                self.clock.sleep(0.2)
+        self.file.truncate(0)
+        self.file.write(json.dumps({"pid": os.getpid(), "since": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.clock.now()))}))
+        self.file.flush()
+        return self
+
+    def holder(self):
+        self.file.seek(0)
+        try:
+            holder = json.loads(self.file.read())
+            who = "process %d holds it since %s" % (holder["pid"], holder["since"])
+        except (ValueError, KeyError):
+            who = "another process has just taken it"
+        return "Another release of this service is under way on the droplet: %s (%s, waited %d s). Wait for it to end, or end it; then run again." % (
+            who,
+            self.path,
+            self.timeout,
+        )
+
+    def __exit__(self, *unused):
+        self.file.close()
+
+
+class Host:
+    def __init__(self, name, state_directory, upstream=None):
+        self.name = name
+        self.root = state_directory
+        self.services = "%s/services/%s" % (state_directory, name)
+        self.lock_path = "%s/container_service/%s.lock" % (state_directory, name)
+        self.upstream = upstream
+        self.upstream_path = "%s/%s.conf" % (upstream["directory"], upstream["name"]) if upstream else None
+
+    # -- folders of releases ---------------------------------------------------------------------------------------------------
+
+    def folder(self, spec):
+        return "%s/%s" % (self.services, spec)
+
+    def write_release(self, spec, image_id, files, owner):
+        os.makedirs(self.root, mode=0o755, exist_ok=True)
+        for path in ("%s/services" % self.root, self.services, self.folder(spec)):
+            os.makedirs(path, mode=0o711, exist_ok=True)
+            os.chmod(path, 0o711)
+        # First, so that a run killed after it still finds the image to prune.
+        write_atomically(self.folder(spec) + "/release.json", json.dumps({"image_id": image_id}), 0o600)
+        for file in files:
+            write_atomically("%s/%s" % (self.folder(spec), filename(file["path"])), file["content"], int(file["mode"], 8), owner)
+
+    def read_file(self, spec, path):
+        """What a release was given at this path, for the diff."""
+        try:
+            with open("%s/%s" % (self.folder(spec), filename(path)), encoding="utf-8") as file:
+                return file.read()
+        except OSError:
+            return None
+
+    def releases(self):
+        """Spec and image of every release that has a folder."""
+        found = {}
+        if os.path.isdir(self.services):
+            for spec in sorted(os.listdir(self.services)):
+                try:
+                    with open("%s/%s/release.json" % (self.services, spec), encoding="utf-8") as file:
+                        found[spec] = json.load(file)["image_id"]
+                except (OSError, ValueError, KeyError):
+                    found[spec] = None
+        return found
+
+    def forget_secrets(self, spec):
+        """A discarded release keeps no files; only its image is still known, for the next pruning."""
+        folder = self.folder(spec)
+        if os.path.isdir(folder):
+            for entry in os.listdir(folder):
+                if entry != "release.json":
+                    os.unlink("%s/%s" % (folder, entry))
+
+    def remove_release(self, spec):
+        shutil.rmtree(self.folder(spec))
+
+    def remove_all(self):
+        if os.path.isdir(self.services):
+            shutil.rmtree(self.services)
+            return True
+        return False
+
+    def mount_changes(self, mounts, apply):
+        """Sources that are missing or owned wrongly; those without an owner have to be there."""
+        changed = []
+        for mount in mounts:
+            source = mount["source"]
+            if not mount["owner"]:
+                if apply and not os.path.lexists(source):
+                    raise ServiceError("The mount source %s does not exist on the droplet: create it first, or give the mount an owner to have it created." % source)
+                continue
+            uid, colon, gid = mount["owner"].partition(":")
+            owner, mode = (int(uid), int(gid or uid)), int(mount["mode"], 8)
+            if os.path.exists(source):
+                seen = os.stat(source)
+                if (seen.st_uid, seen.st_gid) == owner and seen.st_mode & 0o7777 == mode:
+                    continue
+            changed.append(source)
+            if apply:
+                os.makedirs(source, mode=0o755, exist_ok=True)
+                os.chown(source, *owner)
+                os.chmod(source, mode)
+        return changed
+
+    # -- upstream --------------------------------------------------------------------------------------------------------------
+
+    def read_upstream(self):
+        try:
+            with open(self.upstream_path, encoding="utf-8") as file:
+                return file.read()
+        except FileNotFoundError:
+            return None
+
+    def write_upstream(self, content):
+        if content is None:
+            if os.path.exists(self.upstream_path):
+                os.unlink(self.upstream_path)
+                sync_folder(self.upstream["directory"])
+            return
+        if not os.path.isdir(self.upstream["directory"]):
+            raise ServiceError("The upstream directory %s does not exist: the role nginx creates it." % self.upstream["directory"])
+        write_atomically(self.upstream_path, content, 0o644)
+
+    def run(self, command, timeout=60):
+        """Exit status and output of a command of the droplet."""
+        try:
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout, check=False)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return 127, str(error)
+        return done.returncode, done.stdout.decode(errors="replace").strip()
+
+    # -- network ---------------------------------------------------------------------------------------------------------------
+
+    def connections(self, address, port):
+        """Established connections to a published port, seen from the side that opened them or from docker-proxy."""
+        return count_established([_read("/proc/net/tcp"), _read("/proc/net/tcp6")], address, port)
+
+    def uplink_mtu(self):
+        for line in _read("/proc/net/route").splitlines()[1:]:
+            fields = line.split()
+            if fields[1] == "00000000":
+                return int(_read("/sys/class/net/%s/mtu" % fields[0]) or 1500)
+        return 1500
+
+
+def count_established(tables, address, port):
+    v4 = "%08X" % struct.unpack("=I", socket.inet_aton(address))[0]
+    known = {"%s:%04X" % (a, port) for a in (v4, "0000000000000000FFFF0000" + v4)}
+    found = set()
+    for table in tables:
+        for line in table.splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == ESTABLISHED and (fields[1] in known or fields[2] in known):
+                # Both ends of a connection are in the table when both are on the droplet.
+                found.add(frozenset(end[-13:] for end in fields[1:3]))
+    return len(found)
+
+
+def _read(path):
+    try:
+        with open(path, encoding="ascii") as file:
+            return file.read()
+    except OSError:
+        return ""

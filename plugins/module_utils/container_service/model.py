@@ -1,0 +1,274 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What was declared, and what the engine has to be told to make it run. No input or output here."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from urllib.parse import unquote
+
+LABEL = "litefarm.platform."
+# Part of every hash: raise it when the hardening below changes, so that running containers are replaced.
+SCHEMA = 1
+# The engine keeps labels in memory; a declaration larger than this is not kept for the diff.
+PUBLIC_LIMIT = 32768
+SECRET_MIN = 6
+
+NAME = re.compile(r"^[a-z][a-z0-9_]*$")
+USER = re.compile(r"^[0-9]+(:[0-9]+)?$")
+
+
+class ServiceError(Exception):
+    """What a person reads: one sentence first, then the evidence."""
+
+    def __init__(self, message, **details):
+        super().__init__(message)
+        self.message = message
+        self.details = details
+
+
+def text(value):
+    """An environment value as a process sees it."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def reference(image):
+    """`name:tag@digest` is what people write, but only `name@digest` is found again among local images."""
+    name, at, digest = image.partition("@")
+    if not at:
+        last = name.rsplit("/", 1)[-1]
+        return name if ":" in last or re.fullmatch(r"(sha256:)?[0-9a-f]{64}", name) else name + ":latest"
+    head, slash, last = name.rpartition("/")
+    return head + slash + last.split(":", 1)[0] + "@" + digest
+
+
+class Masker:
+    """Hides secret values in everything that leaves the module: containers print what they are given."""
+
+    def __init__(self, values=()):
+        found = set()
+        for value in values:
+            value = text(value)
+            found.update((value, value.strip()))
+            for line in value.splitlines():
+                line = line.strip()
+                found.add(line)
+                found.update(part.strip().strip("'\"") for part in re.split(r"[=:]\s*", line, maxsplit=1)[1:])
+            for password in re.findall(r"://[^/@\s:]*:([^@\s]+)@", value):
+                found.update((password, unquote(password)))
+        self.values = sorted((v for v in found if len(v) >= SECRET_MIN), key=len, reverse=True)
+
+    def __call__(self, data):
+        if isinstance(data, str):
+            for value in self.values:
+                data = data.replace(value, "********")
+            return data
+        if isinstance(data, dict):
+            return {key: self(value) for key, value in data.items()}
+        if isinstance(data, (list, tuple)):
+            return [self(value) for value in data]
+        return data
+
+
+class Service:
+    """One declaration."""
+
+    def __init__(self, params):
+        self.params = params
+        self.name = params["name"]
+        self.rolling = params["update"] == "rolling"
+        self.upstream = params["upstream"] if self.rolling or params["state"] == "absent" else None
+        self.reference = reference(params["image"]) if params["image"] else None
+        self.secret_env = {key: text(value) for key, value in (params["secret_env"] or {}).items()}
+        self.masker = Masker(list(self.secret_env.values()) + [f["content"] for f in params["secret_files"] or []])
+
+    def problems(self):
+        """Everything that is wrong with the declaration and can be known without looking at the droplet."""
+        p = self.params
+        found = []
+        if not NAME.match(self.name):
+            found.append("name '%s' has to be lower case letters, digits and '_', and begin with a letter" % self.name)
+        if p["state"] == "absent":
+            return found
+        if not self.reference:
+            found.append("image is missing")
+        if not USER.match(p["user"] or ""):
+            found.append("user has to be numeric, as in '1000:1000' ('0:0' if it really has to be root)")
+        for both in sorted(set(p["env"] or {}) & set(self.secret_env)):
+            found.append("%s stands in env and in secret_env" % both)
+        slots = 2 if self.rolling else 1
+        for port in p["ports"] or []:
+            if len(port["host"]) != slots:
+                found.append("port %d has %d host ports, update: %s takes %d" % (port["container"], len(port["host"]), p["update"], slots))
+        if self.rolling and not p["ports"]:
+            found.append("update: rolling needs a port")
+        if self.rolling and not self.upstream:
+            found.append("update: rolling needs upstream")
+        published = {port["container"] for port in p["ports"] or []}
+        for probe in p["probes"] or []:
+            if probe["kind"] == "exec" and not probe["command"]:
+                found.append("probe %s of kind exec needs a command" % probe["name"])
+            if probe["kind"] != "exec" and not probe["port"]:
+                found.append("probe %s of kind %s needs a port" % (probe["name"], probe["kind"]))
+            if self.rolling and probe["kind"] != "exec" and probe["port"] and probe["port"] not in published:
+                found.append("probe %s asks for port %d, which is not in ports" % (probe["name"], probe["port"]))
+        targets = [f["path"] for f in (p["config_files"] or []) + (p["secret_files"] or [])] + [m["target"] for m in p["mounts"] or []]
+        for target in sorted({t for t in targets if targets.count(t) > 1}):
+            found.append("%s is mounted twice" % target)
+        return found
+
+    @property
+    def files(self):
+        return [dict(f, secret=False) for f in self.params["config_files"] or []] + [dict(f, secret=True) for f in self.params["secret_files"] or []]
+
+    def owner(self):
+        uid, colon, gid = self.params["user"].partition(":")
+        return int(uid), int(gid or uid)
+
+    def public(self, image_id):
+        """The declaration without any secret: kept in a label, so that the next diff has a before."""
+        p = self.params
+        return {
+            "image": self.reference,
+            "image_id": image_id,
+            "command": p["command"],
+            "entrypoint": p["entrypoint"],
+            "user": p["user"],
+            "workdir": p["workdir"],
+            "env": {key: text(value) for key, value in (p["env"] or {}).items()},
+            "secret_env": sorted(self.secret_env),
+            "config_files": {f["path"]: f["mode"] for f in p["config_files"] or []},
+            "secret_files": {f["path"]: f["mode"] for f in p["secret_files"] or []},
+            "mounts": {m["target"]: m["source"] + (":ro" if m["read_only"] else "") for m in p["mounts"] or []},
+            "tmpfs": {key: text(value) for key, value in (p["tmpfs"] or {}).items()},
+            "ports": ["%s:%s->%d" % (port["address"], "|".join(str(h) for h in port["host"]), port["container"]) for port in p["ports"] or []],
+            "memory_mb": p["memory_mb"],
+            "cpus": p["cpus"],
+            "pids_limit": p["pids_limit"],
+            "shm_mb": p["shm_mb"],
+            "capabilities": sorted(p["capabilities"] or []),
+            "read_only": p["read_only"],
+            "extra_hosts": p["extra_hosts"] or {},
+            "network": p["network"],
+            "log": "%d files of %d MB" % (p["log_files"], p["log_max_mb"]),
+            "stop_timeout": p["stop_timeout"],
+            "labels": p["labels"] or {},
+            "update": p["update"],
+        }
+
+    def spec(self, image_id):
+        """The hash of all that makes a container different. The name an image goes by does not."""
+        whole = dict(self.public(image_id), schema=SCHEMA)
+        del whole["image"]
+        whole["secret_env"] = self.secret_env
+        whole["files"] = [[f["path"], f["mode"], f["content"]] for f in self.files]
+        return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:32]
+
+    def port(self, slot):
+        """The host port by which the release in this slot is known."""
+        ports = self.params["ports"]
+        return ports[0]["host"][slot] if ports else 0
+
+    def free_slot(self, taken_port):
+        if not self.rolling:
+            return 0
+        return 1 if taken_port == self.port(0) else 0
+
+    def labels(self, image_id, number, slot):
+        labels = dict(self.params["labels"] or {})
+        labels[LABEL + "service"] = self.name
+        labels[LABEL + "spec"] = self.spec(image_id)
+        labels[LABEL + "release"] = str(number)
+        labels[LABEL + "port"] = str(self.port(slot))
+        labels[LABEL + "image"] = self.reference
+        public = json.dumps(self.public(image_id), sort_keys=True)
+        if len(public) <= PUBLIC_LIMIT:
+            labels[LABEL + "public"] = public
+        return labels
+
+    def body(self, image_id, number, slot, folder):
+        """What the engine's `POST /containers/create` takes for a release."""
+        p = self.params
+        host = self._host_config(folder, p["mounts"] or [], p["memory_mb"])
+        host["PortBindings"] = {
+            "%d/tcp" % port["container"]: [{"HostIp": port["address"], "HostPort": str(port["host"][slot])}] for port in p["ports"] or []
+        }
+        if p["shm_mb"]:
+            host["ShmSize"] = p["shm_mb"] << 20
+        body = self._process(p["command"], p["entrypoint"], p["user"], p["workdir"], {})
+        body["Labels"] = self.labels(image_id, number, slot)
+        body["ExposedPorts"] = {key: {} for key in host["PortBindings"]}
+        body["StopTimeout"] = p["stop_timeout"]
+        body["HostConfig"] = host
+        # A rolling service is reached through its upstream only: two containers would share the alias.
+        endpoint = {} if self.rolling else {"Aliases": [self.name]}
+        body["NetworkingConfig"] = {"EndpointsConfig": {p["network"]: endpoint}}
+        return body
+
+    def one_shot_body(self, shot, image_id, folder):
+        p = self.params
+        body = self._process(shot["command"], p["entrypoint"], shot["user"] or p["user"], p["workdir"], shot["env"] or {})
+        body["Labels"] = dict(p["labels"] or {})
+        body["Labels"][LABEL + "one_shot"] = self.name
+        body["Labels"][LABEL + "spec"] = self.spec(image_id)
+        body["HostConfig"] = self._host_config(folder, shot["mounts"] or [], shot["memory_mb"] or p["memory_mb"])
+        body["NetworkingConfig"] = {"EndpointsConfig": {p["network"]: {}}}
+        return body
+
+    def _process(self, command, entrypoint, user, workdir, more_env):
+        env = {key: text(value) for key, value in (self.params["env"] or {}).items()}
+        env.update(self.secret_env)
+        env.update((key, text(value)) for key, value in more_env.items())
+        body = {"Image": self.reference, "User": user, "Env": ["%s=%s" % pair for pair in sorted(env.items())]}
+        if command:
+            body["Cmd"] = list(command)
+        if entrypoint:
+            body["Entrypoint"] = list(entrypoint)
+        if workdir:
+            body["WorkingDir"] = workdir
+        return body
+
+    def _host_config(self, folder, mounts, memory_mb):
+        p = self.params
+        binds = [{"Type": "bind", "Source": m["source"], "Target": m["target"], "ReadOnly": m["read_only"]} for m in mounts]
+        binds += [{"Type": "bind", "Source": folder + "/" + filename(f["path"]), "Target": f["path"], "ReadOnly": True} for f in self.files]
+        host = {
+            "RestartPolicy": {"Name": "no"},
+            "NetworkMode": p["network"],
+            "CapDrop": ["ALL"],
+            "CapAdd": sorted(p["capabilities"] or []),
+            "SecurityOpt": ["no-new-privileges"],
+            "ReadonlyRootfs": p["read_only"],
+            "Init": True,
+            "PidsLimit": p["pids_limit"],
+            "Tmpfs": {key: text(value) for key, value in (p["tmpfs"] or {}).items()},
+            "Mounts": binds,
+            "ExtraHosts": ["%s:%s" % pair for pair in sorted((p["extra_hosts"] or {}).items())],
+            "LogConfig": {"Type": "json-file", "Config": {"max-size": "%dm" % p["log_max_mb"], "max-file": str(p["log_files"])}},
+        }
+        if memory_mb:
+            host["Memory"] = host["MemorySwap"] = memory_mb << 20
+        if p["cpus"]:
+            host["NanoCpus"] = int(p["cpus"] * 1000000000)
+        return host
+
+
+def filename(path):
+    """The name of a mounted file in its release's folder."""
+    return path.strip("/").replace("_", "_-").replace("/", "__")
+
+
+def upstream_text(name, port, address="127.0.0.1"):
+    return "# The release of %s that serves; written by litefarm.platform.container_service, not by hand.\nserver %s:%d max_fails=0;\n" % (name, address, port)
+
+
+def upstream_port(content):
+    found = re.search(r"^\s*server\s+\S+:([0-9]+)[\s;]", content or "", re.MULTILINE)
+    return int(found.group(1)) if found else None

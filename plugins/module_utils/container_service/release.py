@@ -1,0 +1,594 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The state machine of docs/release-protocol.md: every step of it is here under the name it has there."""
+
+from __future__ import annotations
+
+from .model import ServiceError, upstream_port, upstream_text
+
+LOG_LINES = 30
+
+
+class Bad(Exception):
+    """The container under watch is not what it should be."""
+
+
+class Release:
+    """Moves one service on one droplet from what is there to what is declared."""
+
+    def __init__(self, service, engine, host, prober, clock, reached=lambda step: None):
+        self.service = service
+        self.params = service.params
+        self.name = service.name
+        self.engine = engine
+        self.host = host
+        self.prober = prober
+        self.clock = clock
+        self.reached = reached
+        self.started = clock.monotonic()
+        self.changed = False
+        self.phase = "current"
+        self.one_shots = []
+        self.warnings = []
+        self.answers = []
+        self.image_id = None
+        self.spec = None
+        # Whether the old container had to be started again, and whether nginx has never heard of the new one.
+        self.went_back = False
+        self.untouched = False
+
+    # -- looking ---------------------------------------------------------------------------------------------------------------
+
+    def resolve(self, pull=True):
+        reference = self.service.reference
+        always = self.params["pull"] == "always" and "@" not in reference
+        self.image_id = None if always and pull else self.engine.image_id(reference)
+        if self.image_id is None and pull:
+            self.image_id = self.engine.pull(reference)
+        self.spec = self.service.spec(self.image_id) if self.image_id else None
+
+    def observe(self):
+        containers = self.engine.containers(self.name)
+        by_name = {c.name: c for c in containers}
+        self.containers = containers
+        self.current = by_name.get(self.name)
+        self.previous = [c for c in containers if c.name.startswith(self.name + ".previous.")]
+        upstream = self.host.read_upstream() if self.service.upstream else None
+        self.upstream = upstream
+        candidates = [by_name[n] for n in (self.name + ".next",) if n in by_name] + [c for c in self.previous if c.running]
+        candidates.sort(key=lambda c: self.service.rolling and c.port != upstream_port(upstream))
+        self.incoming = candidates[0] if candidates else None
+        self.stray = candidates[1:]
+
+    def serves(self, container):
+        """Whether requests may reach it."""
+        if not self.service.rolling:
+            return container.running
+        between_names = self.current is None and container.running and bool(self.previous)
+        return between_names or upstream_port(self.upstream) == container.port
+
+    def upstream_wanted(self, container):
+        if container is None:
+            return None
+        address = self.params["ports"][0]["address"]
+        return upstream_text(self.service.upstream["name"], container.port, "127.0.0.1" if address == "0.0.0.0" else address)
+
+    def unchanged(self):
+        current = self.current
+        if current is None or self.incoming or current.spec != self.spec or current.state != "running":
+            return False
+        if self.service.rolling and self.upstream != self.upstream_wanted(current):
+            return False
+        if self.host.mount_changes(self.params["mounts"] or [], apply=False):
+            return False
+        self.answers = self.prober.check(current, cheap=True)
+        return all(answer.good for answer in self.answers)
+
+    # -- operations ------------------------------------------------------------------------------------------------------------
+
+    def present(self):
+        self.resolve()
+        self.observe()
+        if self.unchanged():
+            return
+        self.recover()
+        if self.current and self.current.spec == self.spec:
+            self.revive()
+            return
+        self.stage_steps()
+        self.guarded(self.switch_steps)
+        self.commit_steps()
+
+    def stage(self):
+        self.resolve()
+        self.observe()
+        if self.unchanged():
+            return
+        self.recover()
+        if self.current and self.current.spec == self.spec:
+            self.revive()
+            return
+        if self.incoming and self.serves(self.incoming):
+            self.phase = "switched"
+            return
+        self.stage_steps()
+
+    def switch(self):
+        self.resolve()
+        self.observe()
+        if self.incoming is None and self.current and self.current.spec == self.spec:
+            return
+        self.require_incoming("stage")
+        if self.serves(self.incoming) and self.kept(self.incoming):
+            self.phase = "switched"
+        self.guarded(self.switch_steps)
+
+    def commit(self):
+        self.resolve()
+        self.observe()
+        if self.incoming is None and self.current and self.current.spec == self.spec:
+            return
+        self.require_incoming("switch")
+        if not self.serves(self.incoming):
+            raise ServiceError("The declared release of %s is staged, but does not serve yet: run state: switch first." % self.name)
+        self.commit_steps()
+
+    def require_incoming(self, operation):
+        if self.incoming is None or self.incoming.spec != self.spec:
+            raise ServiceError("The declared release of %s is not on the droplet: run state: %s for this declaration first." % (self.name, operation))
+
+    def revert(self):
+        self.resolve(pull=False)
+        self.observe()
+        incoming, current = self.incoming, self.current
+        returning = incoming is not None and incoming in self.previous
+        if incoming and incoming.spec == self.spec and not (returning and current is None):
+            self.undo()
+            self.phase = "reverted"
+        elif (current and current.spec == self.spec) or (current is None and returning):
+            if incoming and not returning:
+                self.discard(incoming)
+                self.observe()
+            if self.incoming is None:
+                retained = self.by_retirement()
+                if not retained:
+                    raise ServiceError("%s has no retained release to go back to (retain: %d)." % (self.name, self.params["retain"]))
+                self.incoming = retained[0]
+            self.guarded(self.stage_incoming)
+            self.guarded(self.switch_steps)
+            self.commit_steps()
+            self.phase = "reverted"
+
+    def absent(self):
+        self.observe()
+        leftovers = self.containers + self.engine.containers(self.name, "one_shot")
+        if self.service.upstream and self.host.read_upstream() is not None:
+            self.changed = True
+            self.host.write_upstream(None)
+            self.reload_upstream()
+        for container in leftovers:
+            self.changed = True
+            if container.running:
+                self.halt(container)
+            self.engine.remove(container.id)
+        self.prune_folders(keep=set())
+        self.changed = self.host.remove_all() or self.changed
+        self.phase = "absent"
+
+    # -- recovery --------------------------------------------------------------------------------------------------------------
+
+    def recover(self):
+        """Whatever an earlier run left, afterwards there is either no incoming release or one that can be resumed."""
+        for container in self.stray:
+            self.discard(container)
+        incoming = self.incoming
+        if incoming is not None:
+            both = not self.service.rolling and incoming.running and self.current is not None and self.current.running
+            if incoming.state not in ("created", "running") or both:
+                self.undo()
+            elif incoming.spec == self.spec:
+                return
+            elif not self.serves(incoming) or (self.current and self.current.spec == self.spec):
+                self.undo()
+            else:
+                self.finish_or_undo()
+        for spec in self.host.releases():
+            if spec != self.spec and spec not in {c.spec for c in self.containers}:
+                self.host.forget_secrets(spec)
+
+    def finish_or_undo(self):
+        """The release of an earlier run serves already: keep it if it is well, to have something to come back to."""
+        started = self.clock.now()
+        try:
+            self.watch(self.incoming, self.params["healthy_after"], self.params["start_timeout"], started)
+            if self.service.rolling:
+                self.reload_upstream()
+        except (Bad, ServiceError):
+            self.undo()
+            return
+        self.commit_steps()
+
+    def revive(self):
+        """The declared release is the current one, but not all is as it should be."""
+        current = self.current
+        started = self.clock.now()
+        if self.host.mount_changes(self.params["mounts"] or [], apply=True):
+            self.changed = True
+        try:
+            self.bring_up(current)
+            self.watch(current, self.params["healthy_after"], self.params["start_timeout"], started)
+        except (Bad, ServiceError) as error:
+            raise self.report(current, error, started, "It is the declared release, so there is nothing to go back to; nothing was removed.") from error
+        if self.service.rolling and self.upstream != self.upstream_wanted(current):
+            self.changed = True
+            self.write(self.upstream_wanted(current))
+            self.reload_upstream()
+
+    def bring_up(self, container):
+        if self.engine.inspect(container.id).policy != "unless-stopped":
+            self.changed = True
+            self.engine.set_policy(container.id, "unless-stopped")
+        if not container.running:
+            self.changed = True
+            self.engine.start(container.id)
+
+    # -- stage -----------------------------------------------------------------------------------------------------------------
+
+    def stage_steps(self):
+        self.changed = True
+        if self.incoming is None:
+            self.prepare()
+        self.guarded(self.stage_incoming)
+
+    def prepare(self):
+        self.reached("image")
+        spec = self.spec
+        try:
+            self.host.mount_changes(self.params["mounts"] or [], apply=True)
+            if self.engine.network(self.params["network"]) is None:
+                self.engine.create_network(self.params["network"], min(self.engine.default_mtu(), self.host.uplink_mtu()))
+            self.host.write_release(spec, self.image_id, self.service.files, self.service.owner())
+            self.reached("files")
+            self.run_one_shots()
+            self.reached("one_shots")
+            number = max([c.number for c in self.containers] or [0]) + 1
+            slot = self.service.free_slot(self.current.port if self.current else None)
+            body = self.service.body(self.image_id, number, slot, self.host.folder(spec))
+            self.engine.create(self.name + ".next", body)
+        except ServiceError as error:
+            if spec not in {c.spec for c in self.containers}:
+                self.host.forget_secrets(spec)
+            raise ServiceError("%s: %s %s" % (self.name, error.message, self.who_serves()), **error.details) from error
+        self.observe()
+        self.reached("create")
+
+    def run_one_shots(self):
+        leftovers = {c.name: c for c in self.engine.containers(self.name, "one_shot")}
+        for container in leftovers.values():
+            if not (container.running and container.spec == self.spec):
+                self.engine.remove(container.id)
+        for shot in self.params["one_shots"] or []:
+            name = "%s.shot.%s" % (self.name, shot["name"])
+            began = self.clock.monotonic()
+            running = leftovers.get(name)
+            if running and running.running and running.spec == self.spec:
+                container_id = running.id
+            else:
+                container_id = self.engine.create(name, self.service.one_shot_body(shot, self.image_id, self.host.folder(self.spec)))
+                self.engine.start(container_id)
+            code = self.engine.wait(container_id, shot["timeout"])
+            details = self.engine.inspect(container_id)
+            output = self.engine.logs(container_id, LOG_LINES)
+            self.engine.remove(container_id)
+            self.one_shots.append(
+                {"name": shot["name"], "exit_code": code, "seconds": round(self.clock.monotonic() - began, 1), "output": self.service.masker(output)}
+            )
+            if code != 0:
+                reason = "did not end within %d s" % shot["timeout"] if code is None else ("ran out of memory" if details.oom_killed else "ended with exit code %d" % code)
+                raise ServiceError("The one-shot '%s' of the new release %s, so the release is refused." % (shot["name"], reason), log=output)
+
+    def stage_incoming(self):
+        """From `create` on; for rolling the new one runs beside the old one, for recreate it waits."""
+        self.changed = True
+        if self.service.rolling:
+            container, began = self.incoming, self.clock.now()
+            if not container.running:
+                self.engine.start(container.id)
+            self.reached("start")
+            self.watch(container, self.params["healthy_after"], self.params["start_timeout"], began)
+            self.reached("probe")
+            self.engine.set_policy(container.id, "unless-stopped")
+            self.reached("keep")
+        self.phase = "staged"
+
+    # -- switch ----------------------------------------------------------------------------------------------------------------
+
+    def switch_steps(self):
+        self.changed = self.changed or self.phase != "switched"
+        if self.service.rolling:
+            self.switch_upstream()
+        else:
+            self.switch_containers()
+        self.phase = "switched"
+        self.observe_keeping_incoming()
+
+    def observe_keeping_incoming(self):
+        kept = self.incoming.id
+        self.observe()
+        self.incoming = next(c for c in self.containers if c.id == kept)
+
+    def switch_upstream(self):
+        served_before = upstream_port(self.host.read_upstream()) == self.incoming.port
+        self.write(self.upstream_wanted(self.incoming))
+        self.reached("write")
+        try:
+            self.command("validate")
+        except ServiceError:
+            if not served_before:
+                self.write(self.upstream_wanted(self.current))
+                self.untouched = True
+            raise
+        self.reached("validate")
+        self.command("reload")
+        self.reached("reload")
+
+    def switch_containers(self):
+        old, new = self.current, self.incoming
+        if old is not None:
+            if old.running:
+                grace = self.engine.inspect(old.id).stop_timeout
+                self.engine.set_policy(old.id, "always")
+                self.engine.stop(old.id, grace)
+            self.reached("stop")
+            self.engine.set_policy(old.id, "no")
+            if self.engine.inspect(old.id).running:
+                raise ServiceError("The old container came back by itself (the engine was restarted meanwhile).")
+        began = self.clock.now()
+        if not self.engine.inspect(new.id).running:
+            self.engine.start(new.id)
+        self.reached("start")
+        self.engine.set_policy(new.id, "unless-stopped")
+        self.reached("keep")
+        self.watch(new, self.params["healthy_after"], self.params["start_timeout"], began)
+        self.reached("probe")
+
+    def write(self, content):
+        self.host.write_upstream(content)
+
+    def command(self, which):
+        command = self.service.upstream[which]
+        if command:
+            code, output = self.host.run(command)
+            if code != 0:
+                raise ServiceError("The upstream's %s command (%s) failed with exit code %d: %s" % (which, " ".join(command), code, output))
+
+    def reload_upstream(self):
+        self.command("validate")
+        self.command("reload")
+
+    # -- commit ----------------------------------------------------------------------------------------------------------------
+
+    def commit_steps(self):
+        self.changed = True
+        self.guarded(self.settle)
+        old, new = self.current, self.incoming
+        if self.service.rolling:
+            if old is not None:
+                self.drain(old)
+            self.reached("drain")
+            if old is not None:
+                self.halt(old)
+            self.reached("stop")
+        if old is not None:
+            self.engine.rename(old.id, "%s.previous.%d" % (self.name, old.number))
+        self.reached("retire")
+        self.engine.rename(new.id, self.name)
+        self.reached("name")
+        self.observe()
+        self.prune()
+        self.reached("prune")
+        self.observe()
+        self.phase = "committed"
+
+    def settle(self):
+        container = self.incoming
+        limit = self.clock.monotonic() + self.params["settle"]
+        restarts = self.engine.inspect(container.id).restarts
+        bad = 0
+        while True:
+            self.check_runs(container, restarts)
+            self.answers = self.prober.check(container)
+            bad = 0 if all(answer.good for answer in self.answers) else bad + 1
+            if bad > 1:
+                raise Bad("was healthy, but stopped answering well when it served")
+            if bad == 0 and self.clock.monotonic() >= limit:
+                break
+            self.clock.sleep(min(self.params["probe_interval"], max(0.1, limit - self.clock.monotonic())))
+        self.reached("settle")
+
+    def drain(self, container):
+        """nginx lets its old workers finish; they are the ones still connected to the old port."""
+        address = self.params["ports"][0]["address"]
+        address = "127.0.0.1" if address == "0.0.0.0" else address
+        limit = self.clock.monotonic() + self.params["drain_timeout"]
+        quiet = 0
+        while quiet < 2:
+            left = self.host.connections(address, container.port)
+            quiet = 0 if left else quiet + 1
+            if left and self.clock.monotonic() >= limit:
+                self.warnings.append("%d connections to the old release of %s were still open after drain_timeout (%d s) and were cut." % (left, self.name, self.params["drain_timeout"]))
+                return
+            if quiet < 2:
+                self.clock.sleep(0.2)
+
+    def halt(self, container):
+        self.engine.set_policy(container.id, "no")
+        if self.engine.inspect(container.id).status in ("running", "restarting", "paused"):
+            self.engine.stop(container.id, self.engine.inspect(container.id).stop_timeout)
+
+    def by_retirement(self):
+        """Retained releases, the last one that served first."""
+        return sorted(self.previous, key=lambda c: self.engine.inspect(c.id).finished_at, reverse=True)
+
+    def prune(self):
+        for container in self.by_retirement()[self.params["retain"]:]:
+            self.engine.remove(container.id)
+        self.prune_folders(keep={c.spec for c in self.engine.containers(self.name)})
+
+    def prune_folders(self, keep):
+        """Only images of this service's own releases are ours to remove, and only if nobody else uses them."""
+        for spec, image_id in self.host.releases().items():
+            if spec not in keep:
+                if image_id and not self.engine.image_in_use(image_id):
+                    self.engine.remove_image(image_id)
+                self.host.remove_release(spec)
+
+    # -- failing and going back ------------------------------------------------------------------------------------------------
+
+    def guarded(self, steps):
+        """Runs steps of the incoming release; if they fail, it is undone and the error shows why."""
+        self.untouched = False
+        began = self.clock.now()
+        try:
+            steps()
+        except (Bad, ServiceError) as error:
+            incoming = self.incoming
+            report = self.report(incoming, error, began, "")
+            try:
+                self.observe_keeping_incoming()
+                self.undo()
+                outcome = self.who_serves()
+            except (Bad, ServiceError) as second:
+                outcome = "Going back failed too: %s Run again when that is mended; the next run takes up from here." % second
+            raise ServiceError(report.message + outcome, **report.details) from error
+
+    def who_serves(self):
+        if self.current is None:
+            return "There is no previous release, so nothing serves."
+        if not self.engine.inspect(self.current.id).running:
+            return "The previous release (%s) is not running either: see its log." % self.current.image
+        return "The previous release (%s) %s." % (self.current.image, "keeps serving" if self.service.rolling or not self.went_back else "is back and serves")
+
+    def undo(self):
+        """The incoming release goes, the current one serves."""
+        self.changed = True
+        new, old = self.incoming, self.current
+        if self.service.rolling:
+            if not self.untouched and (self.serves(new) or self.kept(new)):
+                if old is not None:
+                    self.bring_up(old)
+                self.write(self.upstream_wanted(old))
+                self.reached("unwrite")
+                try:
+                    self.reload_upstream()
+                except ServiceError:
+                    # Whether nginx still sends requests to the new one is unknown: then it must stay.
+                    if old is not None:
+                        raise
+                self.reached("unreload")
+                self.drain(new)
+            self.discard(new)
+        else:
+            if new.state != "created":
+                self.halt(new)
+                self.reached("halt")
+            if old is not None:
+                self.went_back = not old.running
+                self.bring_up(old)
+                self.reached("back")
+            self.discard(new)
+            if old is not None and self.went_back:
+                began = self.clock.now()
+                self.observe()
+                answers = self.answers
+                try:
+                    self.watch(self.current, 1, self.params["start_timeout"], began)
+                except Bad as error:
+                    raise ServiceError("the previous release %s." % error) from error
+                finally:
+                    self.answers = answers
+        self.observe()
+
+    def kept(self, container):
+        return self.engine.inspect(container.id).policy != "no"
+
+    def discard(self, container):
+        if container in self.previous:
+            self.halt(container)
+        else:
+            if container.running:
+                self.halt(container)
+            self.engine.remove(container.id)
+            if container.spec not in {c.spec for c in self.containers if c.id != container.id}:
+                self.host.forget_secrets(container.spec)
+        self.changed = True
+        self.observe()
+        self.reached("discard")
+
+    # -- watching --------------------------------------------------------------------------------------------------------------
+
+    def check_runs(self, container, restarts):
+        details = self.engine.inspect(container.id)
+        if not details.running or details.restarts > restarts:
+            raise Bad("does not stay up")
+
+    def watch(self, container, rounds, seconds, began):
+        """Returns after so many good rounds of probes in a row."""
+        limit = self.clock.monotonic() + seconds
+        restarts = self.engine.inspect(container.id).restarts
+        good = 0
+        while True:
+            self.check_runs(container, restarts)
+            self.answers = self.prober.check(container)
+            good = good + 1 if all(answer.good for answer in self.answers) else 0
+            if good >= rounds:
+                return
+            if self.clock.monotonic() >= limit:
+                raise Bad("was not healthy %d times in a row within start_timeout (%d s)" % (rounds, seconds))
+            self.clock.sleep(self.params["probe_interval"])
+
+    def report(self, container, error, began, outcome):
+        """The error that a person reads: what happened, then the container's own words."""
+        details = {"probes": [str(answer) for answer in self.answers], "log": [], "exit": "unknown"}
+        try:
+            details["exit"] = self.exit_reason(container, began)
+            details["log"] = self.engine.logs(container.id, LOG_LINES)
+        except ServiceError as second:
+            details["exit"] = str(second)
+        if isinstance(error, Bad):
+            reason = "The release %s of %s %s (%s). " % (container.image, self.name, error, details["exit"])
+        else:
+            reason = "The release %s of %s failed: %s " % (container.image, self.name, error)
+        return ServiceError(reason + outcome, **details)
+
+    def exit_reason(self, container, began):
+        details = self.engine.inspect(container.id)
+        codes, oom = self.engine.deaths(container.id, began)
+        restarts = ", restarted %d times" % details.restarts if details.restarts else ""
+        if details.oom_killed or oom:
+            return "out of memory: the limit is %d MB%s" % (self.params["memory_mb"], restarts)
+        if details.running and not codes:
+            return "it runs"
+        if details.status == "created":
+            return "never started" + (": " + details.error if details.error else "")
+        code = codes[-1] if codes else details.exit_code
+        return "exit code %d%s%s" % (code, restarts, ": " + details.error if details.error else "")
+
+    # -- results ---------------------------------------------------------------------------------------------------------------
+
+    def result(self):
+        shown = self.incoming if self.phase in ("staged", "switched") and self.incoming else self.current
+        before = self.current if shown is self.incoming and shown is not None else next(iter(self.by_retirement()), None) if self.changed else None
+        return {
+            "name": self.name,
+            "phase": self.phase,
+            "image": shown.image if shown else None,
+            "image_id": shown.image_id if shown else None,
+            "spec": shown.spec if shown else None,
+            "port": (shown.port or None) if shown else None,
+            "number": shown.number if shown else None,
+            "container": shown.name if shown else None,
+            "previous": {"image": before.image, "image_id": before.image_id, "spec": before.spec, "number": before.number} if before else None,
+            "duration": round(self.clock.monotonic() - self.started, 2),
+        }

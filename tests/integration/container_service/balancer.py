@@ -1,0 +1,58 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Stands in for nginx: sends each new connection to the port of the upstream file as it was at the last SIGHUP; open ones stay."""
+
+import re
+import signal
+import socket
+import sys
+import threading
+
+path, port = sys.argv[1], int(sys.argv[2])
+target = [None]
+
+
+def load(*unused):
+    try:
+        with open(path, encoding="utf-8") as file:
+            target[0] = int(re.search(r"server 127\.0\.0\.1:(\d+) max_fails=0;", file.read()).group(1))
+    except FileNotFoundError:
+        target[0] = None
+
+
+def pump(source, sink):
+    try:
+        while data := source.recv(65536):
+            sink.sendall(data)
+    except OSError:
+        pass
+    for end in (source, sink):
+        try:
+            end.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+
+
+def serve(client):
+    try:
+        if target[0] is None:
+            raise ConnectionRefusedError
+        upstream = socket.create_connection(("127.0.0.1", target[0]), 5)
+    except OSError:
+        client.sendall(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        client.close()
+        return
+    upstream.settimeout(None)
+    threading.Thread(target=pump, args=(client, upstream), daemon=True).start()
+    pump(upstream, client)
+    client.close()
+    upstream.close()
+
+
+load()
+signal.signal(signal.SIGHUP, load)
+listener = socket.create_server(("127.0.0.1", port), backlog=128)
+print("ready", flush=True)
+while True:
+    threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()

@@ -1,0 +1,58 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import pytest
+
+PASSWORD = "correct-horse-battery"
+
+
+def test_first_release_then_unchanged(service):
+    service.rolling()
+    first = service.good()
+    assert first["changed"] and first["release"]["phase"] == "committed" and first["release"]["number"] == 1
+    assert service.get() == (200, "version 1")
+    second = service.good()
+    assert not second["changed"] and second["release"]["phase"] == "current"
+    assert service.containers() == {"": "running"}
+
+
+def test_good_release_drops_no_request(service, load):
+    service.rolling().good()
+    with load() as requests:
+        result = service.good(image=service.images["2"])
+    assert requests.failures == [] and len(requests.answers) > 50
+    assert requests.versions == {"version 1", "version 2"}
+    assert service.get() == (200, "version 2")
+    assert result["release"]["previous"]["number"] == 1
+    assert service.containers() == {"": "running", ".previous.1": "exited"}
+
+
+@pytest.mark.parametrize(
+    ("mode", "exit_reason"),
+    [("exit", "exit code 3"), ("deaf", "it runs"), ("unready", "it runs"), ("memory", "out of memory: the limit is 64 MB")],
+)
+def test_bad_release_is_refused_and_nobody_notices(service, load, mode, exit_reason):
+    service.rolling(settle=2.0).good()
+    with load() as requests:
+        result = service.bad(image=service.images["2"], env={"MODE": mode}, start_timeout=2)
+    assert requests.failures == [], result["msg"]
+    assert service.get() == (200, "version 1")
+    assert service.containers() == {"": "running"}
+    assert "keeps serving" in result["msg"].splitlines()[0]
+    assert result["exit"].startswith(exit_reason), result
+    assert result["log"][0] == "starting version 2 with password ********"
+    assert PASSWORD not in result["output"]
+    assert not service.good()["changed"]
+
+
+def test_release_that_crashes_while_it_settles_is_taken_back(service, load):
+    service.rolling(settle=3.0).good()
+    with load() as requests:
+        result = service.bad(image=service.images["2"], env={"MODE": "crash=1"})
+    assert result["exit"].startswith("exit code 7") and "giving up after 1.0 s" in result["log"]
+    assert service.get() == (200, "version 1")
+    assert service.containers() == {"": "running"}
+    # Only what arrived between the crash and the way back can fail.
+    assert len(requests.failures) < len(requests.answers) / 2
