@@ -34,7 +34,8 @@ class ActionModule(ControlNodeAction):
                 "fail": {"type": "bool", "default": True},
             }
         )
-        names = dict(NAMES, file=self.places(task_vars).home())
+        places = self.places(task_vars)
+        names = {key: "%s in %s" % (name, places.of(name)) for key, name in NAMES.items()}
         commit, images, problems = resolve(arguments, names)
         result.update(changed=False, commit=commit or UNKNOWN, version=arguments["version"], images=images, problems=problems)
         if problems and arguments["fail"]:
@@ -60,7 +61,7 @@ def resolve(arguments, names):
         if commit is None or not images:
             return commit, images, problems
         if not arguments["registry"]:
-            return commit, images, ["litefarm_registry is not set: name the registry of the images in %s." % names["file"]]
+            return commit, images, ["litefarm_registry is not set: name the registry of the images as %s." % names["registry"]]
         try:
             registry = Registry(arguments["registry"], arguments["registry_username"], arguments["registry_password"], ca_pem)
         except RegistryError as error:
@@ -78,8 +79,8 @@ def missing_commit(repository, commit, names):
         if repository.has_commit(commit):
             return []
     except GitError as error:
-        return ["%s: correct litefarm_repo in %s." % (sentence(error), names["file"])]
-    return ["There is no tag, branch or commit '%s' in %s: correct litefarm_version in %s." % (commit, without_password(repository.url), names["file"])]
+        return ["%s: correct %s." % (sentence(error), names["repo"])]
+    return ["There is no tag, branch or commit '%s' in %s: correct %s." % (commit, without_password(repository.url), names["version"])]
 
 
 def bundle(ca_pem, folder):

@@ -24,17 +24,15 @@ def image_tag(commit, environment=None, settings=None):
 
 
 def resolve_commit(repository, version, names):
-    """Return the commit and the problems on the way to it."""
-    where = "in %s" % names["file"]
+    """Return the commit and the problems on the way to it. C(names) says of each input which variable it is, and where."""
     if not repository:
-        return None, ["%s is not set: name LiteFarm's git repository %s." % (names["repo"], where)]
+        return None, ["litefarm_repo is not set: name LiteFarm's git repository as %s." % names["repo"]]
     if not version:
-        return None, ["%s is not set: name the tag, branch or commit to run %s." % (names["version"], where)]
+        return None, ["litefarm_version is not set: name the tag, branch or commit to run as %s." % names["version"]]
     try:
         return repository.resolve(version), []
     except GitError as error:
-        variable = names["repo"] if "cannot be reached" in str(error) else names["version"]
-        return None, ["%s: correct %s %s." % (sentence(error), variable, where)]
+        return None, ["%s: correct %s." % (sentence(error), names["repo" if "cannot be reached" in str(error) else "version"])]
 
 
 def resolve_images(registry, images, commit, environment, names, may_be_missing=False):
@@ -49,8 +47,8 @@ def resolve_images(registry, images, commit, environment, names, may_be_missing=
         try:
             digest = registry.digest(wanted.get("repository", image), tag)
         except RegistryError as error:
-            advice = "correct vault_registry_password in the vault or %s" % names["username"] if "login" in str(error) else "correct %s" % names["registry"]
-            problems.append("%s: %s in %s." % (sentence(error), advice, names["file"]))
+            advice = "vault_registry_password in the vault, or %s" % names["username"] if "login" in str(error) else names["registry"]
+            problems.append("%s: correct %s." % (sentence(error), advice))
             continue
         if digest:
             found[image].update(digest=digest, reference="%s@%s" % (name, digest))
@@ -58,8 +56,7 @@ def resolve_images(registry, images, commit, environment, names, may_be_missing=
         missing = sorted("%s:%s" % (image["name"], image["tag"]) for image in found.values() if not image["digest"])
         if missing:
             problems.append(
-                "The registry does not have %s: run playbooks/build.yml for this environment first, or correct %s in %s."
-                % (" and ".join(missing), names["version"], names["file"])
+                "The registry does not have %s: run playbooks/build.yml for this environment first, or correct %s." % (" and ".join(missing), names["version"])
             )
     return found, problems
 
