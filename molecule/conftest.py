@@ -23,12 +23,12 @@ def droplet(pytestconfig):
 
 def connect(name):
     """A testinfra host for a droplet of the lab."""
-    details = lab.status()["droplets"][name]
+    status = lab.status()
     return testinfra.get_host(
-        f"ssh://root@{details['address']}",
-        ssh_identity_file=lab.status()["ssh_key"],
-        ssh_extra_args=f"-o UserKnownHostsFile={lab.status()['known_hosts']} -o ControlMaster=auto -o ControlPersist=60 "
-        f"-o ControlPath=~/.ssh/lab-%C",
+        f"ssh://root@{status['droplets'][name]['public_address']}",
+        ssh_identity_file=status["paths"]["ssh_key"],
+        ssh_extra_args=f"-o UserKnownHostsFile={status['paths']['known_hosts']} -o IdentitiesOnly=yes",
+        controlpersist=60,
         timeout=10,
     )
 
@@ -36,13 +36,13 @@ def connect(name):
 @pytest.fixture(scope="session")
 def names():
     """Public host name to the address of the droplet that answers for it."""
-    return {name: details["address"] for details in lab.status()["droplets"].values() for name in details["host_names"]}
+    return lab.names()
 
 
 @pytest.fixture(scope="session")
 def ca_file():
     """The certificate authorities of the lab."""
-    return lab.status()["ca_file"]
+    return lab.status()["paths"]["ca"]
 
 
 @pytest.hookimpl(hookwrapper=True)

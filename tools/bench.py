@@ -83,9 +83,7 @@ def release(tag: str, behaviour: str, runs_before: str) -> tuple[str, float]:
     built = lab.playbook("playbooks/build.yml", "-e", f"litefarm_version={tag}")
     if built.status:
         sys.exit(f"build.yml failed:\n{built.output}")
-    droplets = lab.status()["droplets"].values()
-    names = {name: details["address"] for details in droplets for name in details["host_names"]}
-    with Load([PAGE, API], names, lab.status()["ca_file"], rate=50) as load:
+    with Load([PAGE, API], lab.names(), lab.status()["paths"]["ca"], rate=50) as load:
         run = lab.playbook("site.yml", "-e", f"litefarm_version={tag}")
         report = load.stop()
     served = report.bodies("/version")[-1].decode()

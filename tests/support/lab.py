@@ -15,6 +15,8 @@ import sys
 import time
 from pathlib import Path
 
+import docker
+
 PROJECT = Path(__file__).resolve().parents[2]
 LAB = PROJECT / "molecule" / "shared" / "lab.py"
 
@@ -81,16 +83,47 @@ def playbook(name: str, *arguments: str, environment: str = "production", env: d
 
 def logs() -> Path:
     """The folder that keeps what every playbook run of the tests printed."""
-    folder = Path(status()["state"]) / "logs"
+    folder = Path(status()["paths"]["state"]) / "logs"
     folder.mkdir(mode=0o700, exist_ok=True)
     return folder
 
 
-def inventory(environment: str = "production") -> Path:
+def inventory(environment: str = "production") -> str:
     """The folder of the lab's inventory for an environment."""
-    return Path(status()["inventories"]) / environment
+    return status()["paths"]["inventories"][environment]
+
+
+
+
+def names() -> dict[str, str]:
+    """Public host name to the address of the droplet that answers for it."""
+    return {name: droplet["public_address"] for droplet in status()["droplets"].values() for name in droplet["host_names"]}
+
+
+def reboot(droplet: str) -> None:
+    """Takes a droplet down and up again."""
+    docker.from_env(timeout=120).containers.get(status()["droplets"][droplet]["container"]).restart(timeout=30)
+
+
+def as_stranger(network: str, script: Path, *arguments: str) -> str:
+    """Runs a Python script in a container on one of the lab's networks that is nobody's peer, and returns what it printed.
+
+    Args:
+        network: `public` or `private`.
+        script: a script that needs nothing but Python.
+    """
+    client = docker.from_env()
+    image = client.containers.get(status()["droplets"]["builder"]["container"]).image
+    printed = client.containers.run(
+        image,
+        entrypoint=["python3", "-c", script.read_text(), *arguments],
+        network=status()["networks"][network]["name"],
+        labels={"litefarm.lab": status()["lab"]},
+        remove=True,
+    )
+    return printed.decode()
 
 
 def ansible_environment() -> dict[str, str]:
     """The variables that make Ansible use the project's configuration and the lab's vault."""
-    return {"ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"), "ANSIBLE_VAULT_PASSWORD_FILE": status()["vault_password_file"]}
+    return {"ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"), "ANSIBLE_VAULT_PASSWORD_FILE": status()["paths"]["vault_password"]}

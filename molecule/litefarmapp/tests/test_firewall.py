@@ -16,9 +16,8 @@ WORLD = [22, 80, 443]
 
 def scan(network):
     """All TCP ports of the droplet, seen from a container that is nobody's peer."""
-    details = lab.status()["droplets"]["litefarmapp"]
-    address = details["address"] if network == "public" else details["private_address"]
-    return json.loads(lab.lab("stranger", "--network", network, str(lab.PROJECT / "tests" / "support" / "ports.py"), address))
+    address = lab.status()["droplets"]["litefarmapp"][f"{network}_address"]
+    return json.loads(lab.as_stranger(network, lab.PROJECT / "tests" / "support" / "ports.py", address))
 
 
 @pytest.mark.parametrize("network", ["public", "private"])

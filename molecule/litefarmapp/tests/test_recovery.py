@@ -51,7 +51,7 @@ def test_a_restarted_or_killed_daemon_comes_back(droplet, outage, command):
 
 
 def test_a_reboot_brings_everything_back(droplet, outage):
-    outage(lambda: lab.lab("reboot", "--droplet", "litefarmapp"), limit=180)
+    outage(lambda: lab.reboot("litefarmapp"), limit=180)
     assert droplet.check_output("systemctl --failed --no-legend --plain") == ""
     run = lab.playbook("site.yml")
     assert run.status == 0, run.output

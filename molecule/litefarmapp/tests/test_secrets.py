@@ -20,8 +20,8 @@ from tests.support import lab
 @pytest.fixture(scope="module")
 def markers():
     """Name of each secret to the text that gives it away: the secret, or for a key the first full line of its body."""
-    password = Path(lab.status()["vault_password_file"]).read_bytes().strip()
-    vault = lab.inventory() / "group_vars" / "litefarm" / "vault.yml"
+    password = Path(lab.status()["paths"]["vault_password"]).read_bytes().strip()
+    vault = Path(lab.inventory()) / "group_vars" / "litefarm" / "vault.yml"
     plain = yaml.safe_load(VaultLib([(DEFAULT_VAULT_ID_MATCH, VaultSecret(password))]).decrypt(vault.read_bytes()))
     found = {}
     for name, value in plain.items():
