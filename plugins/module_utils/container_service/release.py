@@ -473,9 +473,10 @@ class Release:
     def undo(self):
         """The incoming release goes, the current one serves."""
         self.changed = True
+        unretired = self.unretire()
         new, old = self.incoming, self.current
         if self.service.rolling:
-            if not self.untouched and (self.serves(new) or self.kept(new)):
+            if unretired or (not self.untouched and (self.serves(new) or self.kept(new))):
                 if old is not None:
                     self.bring_up(old)
                 self.write(self.upstream_wanted(old))
@@ -509,6 +510,15 @@ class Release:
                 finally:
                     self.answers = answers
         self.observe()
+
+    def unretire(self):
+        """Without a current release the last one that served takes its place again, if it left `next` its port."""
+        new, retained = self.incoming, self.by_retirement()
+        if self.current or new in self.previous or not retained or (self.service.rolling and retained[0].port == new.port):
+            return False
+        self.engine.rename(retained[0].id, self.name)
+        self.observe_keeping_incoming()
+        return True
 
     def kept(self, container):
         return self.engine.inspect(container.id).policy != "no"

@@ -123,7 +123,7 @@ class Service:
             "probes": [{"name": "answers", "kind": "http", "port": 5000, "contains": "version"}],
             "healthy_after": 2,
             "probe_interval": 0.1,
-            "start_timeout": 5,
+            "start_timeout": 30,
             "settle": 0.5,
             "stop_timeout": 3,
             "drain_timeout": 5,

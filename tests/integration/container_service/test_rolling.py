@@ -30,13 +30,13 @@ def test_good_release_drops_no_request(service, load):
 
 
 @pytest.mark.parametrize(
-    ("mode", "exit_reason"),
-    [("exit", "exit code 3"), ("deaf", "it runs"), ("unready", "it runs"), ("memory", "out of memory: the limit is 64 MB")],
+    ("mode", "exit_reason", "start_timeout"),
+    [("exit", "exit code 3", 30), ("deaf", "it runs", 3), ("unready", "it runs", 3), ("memory", "out of memory: the limit is 64 MB", 30)],
 )
-def test_bad_release_is_refused_and_nobody_notices(service, load, mode, exit_reason):
-    service.rolling(settle=2.0).good()
+def test_bad_release_is_refused_and_nobody_notices(service, load, mode, exit_reason, start_timeout):
+    service.rolling().good()
     with load() as requests:
-        result = service.bad(image=service.images["2"], env={"MODE": mode}, start_timeout=2)
+        result = service.bad(image=service.images["2"], env={"MODE": mode}, start_timeout=start_timeout)
     assert requests.failures == [], result["msg"]
     assert service.get() == (200, "version 1")
     assert service.containers() == {"": "running"}

@@ -1,0 +1,340 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A droplet that exists only in memory: engine, nginx, files and time."""
+
+from __future__ import annotations
+
+from ansible_collections.litefarm.platform.plugins.module_utils.container_service.engine import Container, Details
+from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import LABEL, Service, ServiceError, upstream_port
+from ansible_collections.litefarm.platform.plugins.module_utils.container_service.probes import Answer
+from ansible_collections.litefarm.platform.plugins.module_utils.container_service.release import Release
+
+DEFAULTS = {
+    "name": "web",
+    "state": "present",
+    "pull": "missing",
+    "command": None,
+    "entrypoint": None,
+    "user": "1000:1000",
+    "workdir": None,
+    "env": {},
+    "secret_env": {},
+    "config_files": [],
+    "secret_files": [],
+    "mounts": [],
+    "tmpfs": {},
+    "ports": [],
+    "memory_mb": 512,
+    "cpus": 0,
+    "pids_limit": 256,
+    "shm_mb": 0,
+    "capabilities": [],
+    "read_only": True,
+    "extra_hosts": {},
+    "network": "litefarm",
+    "log_max_mb": 10,
+    "log_files": 3,
+    "labels": {},
+    "probes": [],
+    "healthy_after": 3,
+    "probe_interval": 1,
+    "start_timeout": 20,
+    "settle": 3,
+    "stop_timeout": 10,
+    "drain_timeout": 30,
+    "one_shots": [],
+    "upstream": None,
+    "retain": 1,
+}
+
+
+def parameters(update, image, **more):
+    """The module's parameters, as Ansible hands them over."""
+    params = dict(DEFAULTS, update=update, image=image)
+    params["ports"] = [{"container": 80, "address": "127.0.0.1", "host": [15000, 15001] if update == "rolling" else [5432]}]
+    params["one_shots"] = [{"name": "migrate", "command": ["migrate"], "env": {}, "mounts": [], "user": None, "timeout": 600, "memory_mb": None}]
+    if update == "rolling":
+        params["upstream"] = {"name": "web", "directory": "/upstreams", "validate": ["validate"], "reload": ["reload"]}
+    params.update(more)
+    return params
+
+
+class Killed(BaseException):
+    """SIGKILL: nothing of the program runs after it."""
+
+
+class Clock:
+    def __init__(self):
+        self.seconds = 1000.0
+        self.at_sleep = []
+
+    def monotonic(self):
+        return self.seconds
+
+    now = monotonic
+
+    def sleep(self, seconds):
+        self.seconds += seconds
+        for watcher in self.at_sleep:
+            watcher()
+
+
+class One:
+    """A container."""
+
+    def __init__(self, number, name, body):
+        self.id = "id%d" % number
+        self.name = name
+        self.body = body
+        self.state = "created"
+        self.policy = "no"
+        self.stopped_by_hand = False
+        self.exit_code = 0
+        self.restarts = 0
+        self.finished_at = ""
+
+
+class Droplet:
+    """Engine, nginx and disk. Images listed in `broken` make containers that exit, those in `unwell` answer badly."""
+
+    def __init__(self, rolling):
+        self.rolling = rolling
+        self.clock = Clock()
+        self.images = {}
+        self.containers = {}
+        self.broken = set()
+        self.unwell = set()
+        self.failing_shots = set()
+        self.ran_shots = []
+        self.file = None
+        self.loaded = None
+        self.refuses = set()
+        self.folders = {}
+        self.count = 0
+        self.log = []
+        self.overlap = False
+        self.removed_images = []
+        self.networks = set()
+
+    def image(self, reference):
+        return self.images.setdefault(reference, "sha256:%s" % reference)
+
+    def named(self, name):
+        return next((c for c in self.containers.values() if c.name == name), None)
+
+    def serving(self):
+        """The image that answers a request now."""
+        if self.rolling:
+            answers = [c for c in self.containers.values() if c.state == "running" and port_of(c) == self.loaded]
+        else:
+            answers = [c for c in self.containers.values() if c.state == "running" and LABEL + "service" in c.body["Labels"]]
+        return answers[0].body["Image"] if answers else "nobody"
+
+    def reboot(self):
+        """All processes end; what comes back is decided by restart policies and by the upstream file."""
+        for container in self.containers.values():
+            was_up = container.state == "running"
+            if was_up:
+                container.state, container.exit_code = "exited", 255
+            back = container.policy == "always" or (container.policy == "unless-stopped" and not container.stopped_by_hand)
+            if back and container.finished_at + container.state != "created":
+                container.state = "running"
+        self.loaded = upstream_port(self.file)
+
+    def running(self):
+        return [c.name for c in self.containers.values() if c.state == "running"]
+
+
+def port_of(container):
+    return int(container.body["Labels"].get(LABEL + "port", "0"))
+
+
+class Engine:
+    def __init__(self, droplet):
+        self.droplet = droplet
+
+    def _containers(self):
+        return self.droplet.containers
+
+    def containers(self, name, label="service"):
+        found = [c for c in self._containers().values() if c.body["Labels"].get(LABEL + label) == name]
+        return [
+            Container({"Id": c.id, "Names": ["/" + c.name], "State": c.state, "ImageID": self.droplet.image(c.body["Image"]), "Labels": c.body["Labels"]})
+            for c in found
+        ]
+
+    def inspect(self, container_id):
+        c = self._containers()[container_id]
+        return Details(
+            {
+                "State": {
+                    "Running": c.state == "running",
+                    "Status": c.state,
+                    "ExitCode": c.exit_code,
+                    "OOMKilled": False,
+                    "Error": "",
+                    "StartedAt": "",
+                    "FinishedAt": c.finished_at,
+                },
+                "RestartCount": c.restarts,
+                "HostConfig": {"RestartPolicy": {"Name": c.policy}},
+                "Config": {"StopTimeout": 10, "Env": c.body["Env"]},
+                "Image": self.droplet.image(c.body["Image"]),
+            }
+        )
+
+    def image_id(self, reference):
+        return self.droplet.images.get(reference)
+
+    def pull(self, reference):
+        return self.droplet.image(reference)
+
+    def image_in_use(self, image_id):
+        return any(self.droplet.image(c.body["Image"]) == image_id for c in self._containers().values())
+
+    def remove_image(self, image_id):
+        self.droplet.removed_images.append(image_id)
+
+    def network(self, name):
+        return name in self.droplet.networks or None
+
+    def create_network(self, name, mtu):
+        self.droplet.networks.add(name)
+
+    def default_mtu(self):
+        return 1500
+
+    def deaths(self, container_id, since):
+        return [], False
+
+    def create(self, name, body):
+        if self.droplet.named(name):
+            raise ServiceError("The name %s is taken" % name)
+        self.droplet.count += 1
+        container = One(self.droplet.count, name, body)
+        self._containers()[container.id] = container
+        return container.id
+
+    def start(self, container_id):
+        c = self._containers()[container_id]
+        c.stopped_by_hand = False
+        c.restarts = 0
+        if LABEL + "one_shot" in c.body["Labels"]:
+            self.droplet.ran_shots.append(c.body["Image"])
+            c.state = "exited"
+            c.exit_code = 1 if c.body["Image"] in self.droplet.failing_shots else 0
+            return
+        taken = [o for o in self._containers().values() if o.state == "running" and port_of(o) == port_of(c) and o is not c]
+        if taken:
+            raise ServiceError("port is already allocated")
+        broken = c.body["Image"] in self.droplet.broken
+        c.state, c.exit_code = ("exited", 3) if broken else ("running", 0)
+        c.finished_at = "%09.1f" % self.droplet.clock.seconds if broken else c.finished_at
+
+    def stop(self, container_id, timeout):
+        c = self._containers()[container_id]
+        c.state, c.exit_code, c.stopped_by_hand = "exited", 143, True
+        self.droplet.clock.seconds += 1
+        c.finished_at = "%09.1f" % self.droplet.clock.seconds
+
+    def remove(self, container_id):
+        del self._containers()[container_id]
+
+    def rename(self, container_id, name):
+        if self.droplet.named(name):
+            raise ServiceError("The name %s is taken" % name)
+        self._containers()[container_id].name = name
+
+    def set_policy(self, container_id, policy):
+        self._containers()[container_id].policy = policy
+
+    def wait(self, container_id, timeout):
+        c = self._containers()[container_id]
+        if c.state == "running":
+            c.state = "exited"
+        return c.exit_code
+
+    def logs(self, container_id, lines):
+        return ["the log of %s" % self._containers()[container_id].body["Image"]]
+
+
+class Host:
+    def __init__(self, droplet):
+        self.droplet = droplet
+
+    def folder(self, spec):
+        return "/state/%s" % spec
+
+    def write_release(self, spec, image_id, files, owner):
+        self.droplet.folders[spec] = {"image_id": image_id, "files": [f["path"] for f in files]}
+
+    def releases(self):
+        return {spec: folder["image_id"] for spec, folder in self.droplet.folders.items()}
+
+    def forget_secrets(self, spec):
+        if spec in self.droplet.folders:
+            self.droplet.folders[spec]["files"] = []
+
+    def remove_release(self, spec):
+        del self.droplet.folders[spec]
+
+    def remove_all(self):
+        gone, self.droplet.folders = bool(self.droplet.folders), {}
+        return gone
+
+    def mount_changes(self, mounts, apply):
+        return []
+
+    def read_file(self, spec, path):
+        return None
+
+    def read_upstream(self):
+        return self.droplet.file
+
+    def write_upstream(self, content):
+        self.droplet.file = content
+
+    def run(self, command, timeout=60):
+        if command[0] in self.droplet.refuses:
+            return 1, "%s says no" % command[0]
+        if command[0] == "reload":
+            self.droplet.loaded = upstream_port(self.droplet.file)
+        return 0, ""
+
+    def connections(self, address, port):
+        return 0
+
+    def uplink_mtu(self):
+        return 1400
+
+
+class Prober:
+    def __init__(self, droplet):
+        self.droplet = droplet
+
+    def check(self, container, cheap=False):
+        seen = self.droplet.containers[container.id]
+        good = seen.state == "running" and seen.body["Image"] not in self.droplet.unwell
+        return [Answer("liveness", good, "fake")]
+
+
+def release(droplet, update, image, fault=None, **more):
+    """A run of the module that has not begun; it is killed right after the step `fault`."""
+
+    def reached(step):
+        droplet.log.append(step)
+        if step == fault:
+            raise Killed(step)
+
+    droplet.log = []
+    service = Service(parameters(update, image, **more))
+    assert service.problems() == []
+    droplet.image(service.reference)
+    return Release(service, Engine(droplet), Host(droplet), Prober(droplet), droplet.clock, reached)
+
+
+def run(droplet, update, image, operation="present", **more):
+    made = release(droplet, update, image, **more)
+    getattr(made, operation)()
+    return made

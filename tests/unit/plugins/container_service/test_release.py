@@ -1,0 +1,244 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import pytest
+from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import ServiceError
+
+from . import fakes
+
+BOTH = pytest.mark.parametrize("update", ["rolling", "recreate"])
+
+
+def fails(droplet, update, image, **more):
+    with pytest.raises(ServiceError) as failure:
+        fakes.run(droplet, update, image, **more)
+    return failure.value
+
+
+@BOTH
+@pytest.mark.parametrize("kind", ["broken", "unwell"])
+def test_bad_first_release_leaves_nothing(update, kind):
+    droplet = fakes.Droplet(update == "rolling")
+    getattr(droplet, kind).add("bad:1")
+    error = fails(droplet, update, "bad:1")
+    assert "nothing serves" in error.message
+    assert droplet.containers == {} and droplet.file is None
+    assert error.details["log"] == ["the log of bad:1"]
+    assert error.details["probes"] == ([] if kind == "broken" else ["liveness: bad, fake"])
+    assert all(folder["files"] == [] for folder in droplet.folders.values())
+
+
+@BOTH
+@pytest.mark.parametrize("kind", ["broken", "unwell", "failing_shots"])
+def test_bad_release_leaves_the_old_one(update, kind):
+    droplet = fakes.Droplet(update == "rolling")
+    fakes.run(droplet, update, "good:1")
+    getattr(droplet, kind).add("bad:1")
+    error = fails(droplet, update, "bad:1")
+    assert "good:1" in error.message
+    assert droplet.serving() == "good:1" and len(droplet.containers) == 1
+    assert not fakes.run(droplet, update, "good:1").changed
+
+
+def test_first_release_that_fails_while_settling_takes_its_upstream_file_away():
+    droplet = fakes.Droplet(True)
+    droplet.clock.at_sleep.append(lambda: droplet.loaded and droplet.unwell.add("bad:1"))
+    error = fails(droplet, "rolling", "bad:1")
+    assert "stopped answering" in error.message
+    assert droplet.file is None and droplet.containers == {}
+
+
+def test_crash_while_settling_goes_back():
+    droplet = fakes.Droplet(True)
+    fakes.run(droplet, "rolling", "good:1")
+    bad_port = 15001
+
+    def crash():
+        if droplet.loaded == bad_port:
+            droplet.named("web.next").restarts = 1
+
+    droplet.clock.at_sleep.append(crash)
+    error = fails(droplet, "rolling", "bad:1")
+    assert "does not stay up" in error.message
+    assert droplet.serving() == "good:1" and list(droplet.running()) == ["web"]
+
+
+def test_refused_upstream_file_is_restored_without_a_reload():
+    droplet = fakes.Droplet(True)
+    fakes.run(droplet, "rolling", "good:1")
+    before = droplet.file
+    droplet.refuses.add("validate")
+    error = fails(droplet, "rolling", "new:1")
+    assert "validate says no" in error.message
+    assert droplet.file == before and droplet.serving() == "good:1" and droplet.running() == ["web"]
+
+
+def test_new_one_stays_if_it_is_unknown_whom_nginx_asks():
+    droplet = fakes.Droplet(True)
+    fakes.run(droplet, "rolling", "good:1")
+    droplet.refuses.add("reload")
+    error = fails(droplet, "rolling", "new:1")
+    assert "Going back failed too" in error.message
+    assert sorted(droplet.running()) == ["web", "web.next"]
+    droplet.refuses.clear()
+    fakes.run(droplet, "rolling", "new:1")
+    assert droplet.serving() == "new:1" and droplet.running() == ["web"]
+
+
+@BOTH
+def test_stopped_current_release_is_started(update):
+    droplet = fakes.Droplet(update == "rolling")
+    fakes.run(droplet, update, "good:1")
+    fakes.Engine(droplet).stop(droplet.named("web").id, 1)
+    made = fakes.run(droplet, update, "good:1")
+    assert made.changed and made.one_shots == [] and droplet.serving() == "good:1"
+    assert not fakes.run(droplet, update, "good:1").changed
+
+
+@BOTH
+def test_current_release_that_does_not_answer_is_reported_and_left_alone(update):
+    droplet = fakes.Droplet(update == "rolling")
+    fakes.run(droplet, update, "good:1")
+    droplet.unwell.add("good:1")
+    error = fails(droplet, update, "good:1")
+    assert "was not healthy" in error.message and "nothing was removed" in error.message
+    assert droplet.running() == ["web"]
+
+
+def test_upstream_file_of_somebody_else_is_written_again():
+    droplet = fakes.Droplet(True)
+    fakes.run(droplet, "rolling", "good:1")
+    droplet.file = "server 127.0.0.1:9;\n"
+    made = fakes.run(droplet, "rolling", "good:1")
+    assert made.changed and "max_fails=0" in droplet.file and droplet.serving() == "good:1"
+
+
+@BOTH
+def test_phases_one_by_one(update):
+    droplet = fakes.Droplet(update == "rolling")
+    fakes.run(droplet, update, "old:1")
+    assert fakes.run(droplet, update, "new:1", operation="stage").result()["phase"] == "staged"
+    assert droplet.serving() == "old:1"
+    assert "switch first" in fails(droplet, update, "new:1", operation="commit").message
+    assert fakes.run(droplet, update, "new:1", operation="switch").result()["phase"] == "switched"
+    assert droplet.serving() == "new:1"
+    committed = fakes.run(droplet, update, "new:1", operation="commit").result()
+    assert committed["phase"] == "committed" and committed["previous"]["image"] == "old:1"
+    for operation in ("stage", "switch", "commit", "present"):
+        assert not fakes.run(droplet, update, "new:1", operation=operation).changed
+
+
+@BOTH
+@pytest.mark.parametrize("state", ["stage", "switch", "commit"])
+def test_revert_from(update, state):
+    droplet = fakes.Droplet(update == "rolling")
+    fakes.run(droplet, update, "old:1")
+    for operation in ("stage", "switch", "commit"):
+        fakes.run(droplet, update, "new:1", operation=operation)
+        if operation == state:
+            break
+    made = fakes.run(droplet, update, "new:1", operation="revert")
+    assert made.changed and made.result()["phase"] == "reverted"
+    assert droplet.serving() == "old:1" and droplet.running() == ["web"]
+    assert not fakes.run(droplet, update, "new:1", operation="revert").changed
+
+
+@BOTH
+def test_revert_to_a_release_that_is_bad_by_now(update):
+    droplet = fakes.Droplet(update == "rolling")
+    fakes.run(droplet, update, "old:1")
+    fakes.run(droplet, update, "new:1")
+    droplet.unwell.add("old:1")
+    error = fails(droplet, update, "new:1", operation="revert")
+    assert "new:1" in error.message
+    assert droplet.serving() == "new:1" and droplet.running() == ["web"]
+    assert droplet.named("web.previous.1").state == "exited"
+
+
+@BOTH
+def test_switch_needs_a_staged_release(update):
+    droplet = fakes.Droplet(update == "rolling")
+    fakes.run(droplet, update, "old:1")
+    assert "run state: stage" in fails(droplet, update, "new:1", operation="switch").message
+
+
+@BOTH
+def test_nothing_to_revert_to(update):
+    droplet = fakes.Droplet(update == "rolling")
+    fakes.run(droplet, update, "old:1")
+    assert "no retained release" in fails(droplet, update, "old:1", operation="revert").message
+
+
+@BOTH
+@pytest.mark.parametrize("retain", [0, 1, 3])
+def test_retention(update, retain):
+    droplet = fakes.Droplet(update == "rolling")
+    for number in range(1, 8):
+        fakes.run(droplet, update, "v:%d" % number, retain=retain)
+    kept = ["sha256:v:%d" % n for n in range(7 - retain, 8)]
+    assert sorted(droplet.image(c.body["Image"]) for c in droplet.containers.values()) == kept
+    assert droplet.removed_images == ["sha256:v:%d" % n for n in range(1, 7 - retain)]
+    assert len(droplet.folders) == retain + 1
+
+
+def test_retained_is_what_served_last_not_what_was_built_last():
+    droplet = fakes.Droplet(True)
+    fakes.run(droplet, "rolling", "a:1")
+    fakes.run(droplet, "rolling", "b:1")
+    fakes.run(droplet, "rolling", "b:1", operation="revert")
+    fakes.run(droplet, "rolling", "c:1")
+    fakes.run(droplet, "rolling", "c:1", operation="revert")
+    assert droplet.serving() == "a:1"
+
+
+def test_images_that_somebody_else_uses_stay():
+    droplet = fakes.Droplet(False)
+    fakes.run(droplet, "recreate", "shared:1", retain=0)
+    engine = fakes.Engine(droplet)
+    engine.create("other", {"Image": "shared:1", "Labels": {}, "Env": []})
+    fakes.run(droplet, "recreate", "own:1", retain=0)
+    assert droplet.removed_images == []
+
+
+def test_one_shot_left_running_is_waited_for_not_repeated():
+    droplet = fakes.Droplet(False)
+    made = fakes.release(droplet, "recreate", "new:1")
+    made.resolve()
+    engine = fakes.Engine(droplet)
+    shot = made.params["one_shots"][0]
+    left = engine.create("web.shot.migrate", made.service.one_shot_body(shot, made.image_id, "/x"))
+    droplet.containers[left].state = "running"
+    made.present()
+    assert droplet.ran_shots == [] and made.one_shots[0]["exit_code"] == 0
+
+
+def test_one_shot_left_by_another_release_is_removed():
+    droplet = fakes.Droplet(False)
+    other = fakes.release(droplet, "recreate", "other:1")
+    other.resolve()
+    engine = fakes.Engine(droplet)
+    left = engine.create("web.shot.migrate", other.service.one_shot_body(other.params["one_shots"][0], other.image_id, "/x"))
+    droplet.containers[left].state = "running"
+    fakes.run(droplet, "recreate", "new:1")
+    assert droplet.ran_shots == ["new:1"] and len(droplet.containers) == 1
+
+
+@BOTH
+def test_absent(update):
+    droplet = fakes.Droplet(update == "rolling")
+    fakes.run(droplet, update, "a:1")
+    fakes.run(droplet, update, "b:1")
+    assert fakes.run(droplet, update, "b:1", operation="absent").changed
+    assert droplet.containers == {} and droplet.folders == {} and droplet.file is None and droplet.loaded is None
+    assert not fakes.run(droplet, update, "b:1", operation="absent").changed
+
+
+def test_drain_gives_up_at_its_limit_and_says_so():
+    droplet = fakes.Droplet(True)
+    fakes.run(droplet, "rolling", "a:1")
+    made = fakes.release(droplet, "rolling", "b:1", drain_timeout=5)
+    made.host.connections = lambda address, port: 2 if port == 15000 else 0
+    made.present()
+    assert "2 connections" in made.warnings[0] and droplet.running() == ["web"]
