@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 
 from .keys import Keys, write_private
-from .settings import Droplet, Settings
+from .settings import BUILDER_DROPLET, Droplet, Settings
 
 # Never linked: it is encrypted with a password that the lab does not have.
 _VAULT = "vault.yml"
@@ -27,12 +27,9 @@ class Overlay:
 
     def write(self, droplets: Iterable[Droplet], endpoints: dict[str, object], keys: Keys) -> None:
         self._link_real_files()
-        _write_yaml(self.group_vars / "lab.yml", endpoints)
-        _write_yaml(self.path / "builder.yml", {"builder": {"hosts": {"builder": None}}})
-        # Builds need the environment's settings without being part of the environment.
-        builder = self.group_vars.parent / "builder"
-        if not builder.exists():
-            builder.symlink_to("litefarm")
+        # Sorts after main.yml, which it outranks.
+        _write_yaml(self.group_vars / "overlay.yml", endpoints)
+        _write_yaml(self.path / "builder.yml", {"builder": {"hosts": {BUILDER_DROPLET.name: None}}})
         for droplet in droplets:
             _write_yaml(self.path / "host_vars" / f"{droplet.name}.yml", self._host_variables(droplet, keys))
 
@@ -81,9 +78,19 @@ def droplets_of(real: Path) -> list[str]:
     return list(yaml.safe_load((real / "hosts.yml").read_text())["litefarm"]["hosts"])
 
 
+class _Dumper(yaml.SafeDumper):
+    """Texts of several lines, such as certificates, as they are."""
+
+
+_Dumper.add_representer(
+    str,
+    lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None),
+)
+
+
 def _write_yaml(path: Path, content: dict[str, object]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = "---\n# Written by lab.py at every `up`.\n" + yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    text = "---\n# Written by lab.py at every `up`.\n" + yaml.dump(content, Dumper=_Dumper, sort_keys=False, width=1000)
     if not path.exists() or path.read_text() != text:
         partial = path.with_name(f".{path.name}.partial")
         partial.write_text(text)
