@@ -17,7 +17,6 @@ files, so certificate and key change together.
 from __future__ import annotations
 
 import argparse
-import configparser
 import hashlib
 import json
 import os
@@ -83,9 +82,8 @@ class Certificates:
     def authority(self, site):
         """The directory URL that certbot renews a certificate at."""
         text = (self.letsencrypt / "renewal" / (site + ".conf")).read_text(encoding="utf-8")
-        parser = configparser.ConfigParser(interpolation=None, strict=False)
-        parser.read_string("[top]\n" + text.replace("[[", "[").replace("]]", "]"))
-        return parser.get("renewalparams", "server", fallback=None)
+        found = re.search(r"^server\s*=\s*(\S+)", text, re.MULTILINE)
+        return found.group(1) if found else "an unknown authority"
 
     def wanted_target(self, site):
         return str(self.live(site)) if (self.live(site) / "fullchain.pem").exists() else "placeholder"
