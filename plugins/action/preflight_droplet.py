@@ -17,8 +17,8 @@ from ansible_collections.litefarm.platform.plugins.module_utils.variables import
 from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import COLLECTION, ControlNodeAction, evaluate
 
 # Names that the preflight play itself defines beside those of its arguments.
-PLAY_NAMES = ("litefarm_release", "litefarm_preflight", "litefarm_images", "litefarm_secrets")
-MAGIC = re.compile(r"^(ansible_|inventory_|group_names$|groups$|hostvars$|omit$|play|role_|vars$|environment$|preflight_|release_)")
+PLAY_NAMES = ("litefarm_release", "litefarm_preflight", "litefarm_verify", "litefarm_images", "litefarm_secrets")
+MAGIC = re.compile(r"^(ansible_|inventory_|group_names$|groups$|hostvars$|omit$|play|role_|vars$|environment$|preflight_|release_|verify_|build_)")
 
 
 class ActionModule(ControlNodeAction):
@@ -67,18 +67,19 @@ class ActionModule(ControlNodeAction):
 
     def _variables(self, host, arguments, task_vars, places, facts):
         own = [role for role in arguments["roles"] if role in task_vars["group_names"] or role in arguments["requirements"]["everywhere"]]
-        specs, internal, defaults = {}, set(), {}
+        specs, defaults = {}, {}
         for role in available_roles():
             spec, values, inner = self._load_role(role)
             specs[role] = spec
-            internal |= set(inner)
             if role in own:
                 defaults.update(values)
                 defaults.update(inner)
-        known = set(PLAY_NAMES) | set(arguments["options"]) | {secret["name"] for secret in arguments["secrets"]} | internal
+        known = set(PLAY_NAMES) | set(arguments["options"]) | {secret["name"] for secret in arguments["secrets"]}
         known |= {name for spec in specs.values() for name in spec} | self._wiring(task_vars)
         prefixes = ["%s_" % role for role in specs] + ["litefarm_", "vault_"]
-        problems = misspelled([name for name in task_vars if not MAGIC.match(name)], known, prefixes, places)
+        # A role's internal variables and results have two underscores.
+        names = [name for name in task_vars if not MAGIC.match(name) and "__" not in name]
+        problems = misspelled(names, known, prefixes, places)
         variables = dict(defaults, **task_vars)
         templar = self._templar.copy_with_new_env(available_variables=variables)
         silent = {secret["name"] for secret in arguments["secrets"]}

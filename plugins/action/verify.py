@@ -1,0 +1,32 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from ansible.utils.display import Display
+
+from ansible_collections.litefarm.platform.plugins.module_utils.verification import table
+from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import ControlNodeAction
+
+display = Display()
+COLOURS = {"FAIL": "red", "WARN": "yellow"}
+
+
+class ActionModule(ControlNodeAction):
+    """Prints all rows as one table and fails if a row does."""
+
+    def run(self, tmp=None, task_vars=None):
+        result = super().run(tmp, task_vars)
+        rows = []
+        for host in task_vars["ansible_play_hosts_all"]:
+            rows += (task_vars["hostvars"][host].get("litefarm_verify") or {}).get("rows") or []
+        for line in table(rows):
+            display.display(line, color=COLOURS.get(line.rsplit(None, 1)[-1]))
+        failed = [each for each in rows if each["result"] == "FAIL"]
+        if not rows:
+            return dict(result, failed=True, msg="Nothing was verified: no droplet of the run has a check.")
+        if failed:
+            return dict(result, failed=True, msg="%d of %d checks failed: see the end of the table." % (len(failed), len(rows)))
+        result.update(changed=False, rows=rows, msg="All %d checks passed." % len(rows))
+        return result
