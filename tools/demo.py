@@ -63,14 +63,15 @@ def ansible_environment(status: dict) -> dict[str, str]:
 
 
 def table_of(verify: str) -> str:
-    """What verify.yml reported: the text of its last message, without Ansible's own lines."""
-    body = verify.split("PLAY RECAP")[0].rstrip()
-    match = list(re.finditer(r"^ok: \[[^\]]+\].*?=>\s*$\n(?P<text>(?:^[ ]+.*\n?)+)", body + "\n", re.MULTILINE))
-    text = match[-1]["text"] if match else body
-    text = re.sub(r"^\s*msg:\s*(\|-?|>-?)?\s*$\n?", "", text, count=1, flags=re.MULTILINE)
-    lines = text.rstrip().splitlines()
-    indent = min((len(line) - len(line.lstrip()) for line in lines if line.strip()), default=0)
-    return "\n".join("  " + line[indent:].removeprefix("- ") for line in lines)
+    """The table that verify.yml printed: what stands between the head of its last task and that task's result."""
+    lines = verify.split("PLAY RECAP")[0].splitlines()
+    head = max((number for number, line in enumerate(lines) if line.startswith("TASK [")), default=-1)
+    table = []
+    for line in lines[head + 1 :]:
+        if re.match(r"(ok|changed|fatal|failed): \[", line):
+            break
+        table.append(f"  {line}")
+    return "\n".join(table).rstrip()
 
 
 def up() -> None:

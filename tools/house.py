@@ -24,7 +24,7 @@ TASKS_FILE_LIMIT = 100
 
 # Names that any task or template may use without declaring them.
 MAGIC = {
-    "ansible_check_mode", "ansible_diff_mode", "ansible_facts", "ansible_managed", "ansible_version", "inventory_hostname",
+    "ansible_check_mode", "ansible_diff_mode", "ansible_facts", "ansible_managed", "ansible_port", "ansible_version", "inventory_hostname",
     "inventory_hostname_short", "item", "omit", "playbook_dir", "role_name", "role_path", "ansible_loop", "ansible_run_tags",
     "lookup", "query", "q", "now", "undef", "range", "dict", "namespace", "cycler", "joiner", "lipsum", "true", "false", "none",
 }  # fmt: skip
@@ -35,7 +35,7 @@ EXPRESSIONS = {"when", "until", "changed_when", "failed_when", "that"}
 SECRET_NAME = re.compile(r"(^|_)(password|passwords|secret|secrets|token|private_key|tls_key|access_key|api_key)$")
 UNIT = re.compile(
     r"\b(milliseconds?|seconds?|minutes?|hours?|days?|weeks?|bytes|kB|KiB|[MG]i?B|megabytes?|gigabytes?|percent|ports?|number|how many|count"
-    r"|times|CPUs?|processors?|cores?|per second|bits|files|connections|processes|releases|copies|uid|gid|major version|share|factor|dumps|probes|lines|attempts|requests|users|workers|rows)\b|%",
+    r"|times|CPUs?|processors?|cores?|per second|bits|files|connections|processes|releases|copies|uid|gid|major version|share|factor|dumps|probes|prefix length|lines|attempts|requests|users|workers|rows)\b|%|\bO\(",
     re.IGNORECASE,
 )
 
@@ -58,6 +58,7 @@ class Uses:
 
     read: dict[str, tuple[pathlib.Path, int]] = dataclasses.field(default_factory=dict)
     made: set[str] = dataclasses.field(default_factory=set)
+    unreadable: list[Breach] = dataclasses.field(default_factory=list)
 
 
 class LineLoader(yaml.SafeLoader):
@@ -95,7 +96,11 @@ JINJA.tests = AnyName(JINJA.tests)
 
 
 def _scan_template(source: str, path: pathlib.Path, line: int, uses: Uses, *, exact: bool = False) -> None:
-    tree = JINJA.parse(source)
+    try:
+        tree = JINJA.parse(source)
+    except jinja2.TemplateSyntaxError as error:
+        uses.unreadable.append(Breach(path, error.lineno if exact else line, f"not valid Jinja: {error.message}"))
+        return
     for name in tree.find_all(jinja2.nodes.Name):
         if name.ctx in ("store", "param"):
             uses.made.add(name.name)
@@ -227,6 +232,7 @@ def check_role(role: pathlib.Path, all_roles: t.Collection[str]) -> t.Iterator[B
         if path.is_file():
             _scan_template(path.read_text(encoding="utf-8"), path, 1, uses, exact=True)
 
+    yield from uses.unreadable
     for variable in options:
         if variable not in uses.read:
             yield Breach(specs_path, at(variable), f"{variable} is declared and used nowhere in the role")
@@ -252,7 +258,11 @@ def check_roles(root: pathlib.Path) -> t.Iterator[Breach]:
     folder = root / "roles"
     roles = sorted(path for path in folder.iterdir() if (path / "tasks").is_dir() or (path / "meta").is_dir()) if folder.is_dir() else []
     for role in roles:
-        yield from check_role(role, {path.name for path in roles})
+        try:
+            yield from check_role(role, {path.name for path in roles})
+        except yaml.MarkedYAMLError as error:
+            line = error.problem_mark.line + 1 if error.problem_mark else 1
+            yield Breach(role, line, f"not valid YAML: {error}")
 
 
 # ---- files
@@ -261,7 +271,7 @@ def check_roles(root: pathlib.Path) -> t.Iterator[Breach]:
 FORBIDDEN = [
     (re.compile("ignore" + "_errors"), "a failure is handled or it fails", (".yml", ".yaml")),
     (re.compile("failed_when" + r":\s*(false|no)\b", re.IGNORECASE), "a failure is handled or it fails", (".yml", ".yaml")),
-    (re.compile(r"\b(TO" + "DO|FIX" + "ME|XX" + "X)\b"), "what is left to do belongs in an issue", ()),
+    (re.compile(r"\b(TO" + "DO|FIX" + "ME|XX" + r"X)\b"), "what is left to do belongs in an issue", ()),
     (re.compile(r"#\s*(no" + r"qa|pylint:|type:\s*ignore|nosec|yamllint disable)"), "checks are obeyed, not switched off", (".py", ".yml", ".yaml", ".sh")),
     (re.compile(r"\bpytest\.(mark\.)?(skip|skipif|xfail|importorskip)\b"), "a test runs or it is not there", (".py",)),
     (

@@ -1,0 +1,125 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Each rule is broken once, and the check must say so; a check that cannot fail is a defect."""
+
+from __future__ import annotations
+
+import subprocess
+
+import house
+import pytest
+
+
+def messages(tree):
+    return [str(breach).removeprefix(f"{tree.root}/roles/tea/") for breach in house.check_roles(tree.root)]
+
+
+def test_a_good_role_has_no_breach(tree):
+    assert messages(tree) == []
+
+
+SPECS = "meta/argument_specs.yml"
+DEFAULTS = "defaults/main.yml"
+TASKS = "tasks/main.yml"
+TEMPLATE = "templates/tea.j2"
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "expected"),
+    [
+        pytest.param(SPECS, "default: 80", "default: 90", "tea_temperature is 90 here and 80 in defaults", id="default-differs"),
+        pytest.param(SPECS, "default: 80", 'default: "80"', "tea_temperature is '80' here and 80 in defaults", id="default-of-another-type"),
+        pytest.param(SPECS, "        default: 80\n", "", "has a default in defaults/main.yml and none here", id="default-not-in-specs"),
+        pytest.param(DEFAULTS, "tea_temperature: 80", "{}", "tea_temperature has a default here and none in defaults", id="default-only-in-specs"),
+        pytest.param(SPECS, "tea_temperature:", "tea_warmth:", "tea_temperature is not in meta/argument_specs.yml", id="default-undeclared"),
+        pytest.param(SPECS, "        required: true\n", "", "tea_password is neither required nor has it a default", id="neither-required-nor-default"),
+        pytest.param(SPECS, "default: 80", "default: 80\n        required: true", "is required and yet has a default", id="required-with-default"),
+        pytest.param(SPECS, " in percent of boiling.", ".", "is a number whose description names no unit", id="no-unit"),
+        pytest.param(SPECS, "        no_log: true\n", "", "tea_password looks like a secret and is not no_log", id="secret-in-logs"),
+        pytest.param(SPECS, "        description: Opens the tin.\n", "", "tea_password has no description", id="no-description"),
+        pytest.param(SPECS, "        type: str\n", "", "tea_password has no type", id="no-type"),
+        pytest.param(SPECS, "    short_description: Tea is served.\n", "", "has no short_description", id="no-short-description"),
+        pytest.param(DEFAULTS, "# Temperature of the water in percent of boiling.\n", "", "has no comment line above it", id="no-comment"),
+        pytest.param(TASKS, "tea_temperature > 50", "true", "tea_temperature is declared and used nowhere", id="unused-in-when"),
+        pytest.param(TEMPLATE, "{{ tea_password | litefarm.platform.secretly }}", "", "tea_password is declared and used nowhere", id="unused-in-template"),
+        pytest.param(TASKS, "{{ tea__tin }}", "/tin", "tea__tin is declared and used nowhere", id="internal-unused"),
+        pytest.param(TASKS, "{{ tea__tin }}", "{{ tea__tin }}{{ tea__pot }}", "tea__pot is declared nowhere", id="internal-undeclared"),
+        pytest.param(TASKS, "> 50", "> tea_minimum", "tea_minimum is declared nowhere", id="undeclared-in-when"),
+        pytest.param(TEMPLATE, "{{ spoon }}", "{{ tea_sugar }}", "tea_sugar is declared nowhere", id="undeclared-in-template"),
+        pytest.param(TEMPLATE, "{{ spoon }}", "{{ groups['pots'] }}", "a role knows no other host or group", id="foreign-group"),
+        pytest.param(TEMPLATE, "{{ spoon }}", "{{ litefarm_domain }}", "litefarm_domain is declared nowhere", id="platform-variable"),
+        pytest.param("vars/main.yml", "tea__tin", "tea_tin", "tea_tin is internal, so its name begins with tea__", id="internal-name"),
+    ],
+)
+def test_broken_contract_is_told(tree, file, old, new, expected):
+    tree.change(file, old, new)
+    assert any(expected in message for message in messages(tree)), messages(tree)
+
+
+def test_breach_says_where(tree):
+    tree.change(TEMPLATE, "{{ spoon }}", "{{ tea_sugar }}")
+    assert messages(tree)[0].startswith("templates/tea.j2:2: ")
+
+
+def test_variable_of_another_role_is_told(tree):
+    (tree.root / "roles" / "milk" / "meta").mkdir(parents=True)
+    tree.change(TEMPLATE, "{{ spoon }}", "{{ milk_share }}")
+    assert any("milk_share belongs to the role milk" in message for message in messages(tree))
+
+
+def test_role_without_specs_is_told(tree):
+    (tree.role / SPECS).unlink()
+    assert messages(tree) == [f"{tree.role}:1: a role has meta/argument_specs.yml"]
+
+
+def test_template_that_is_no_jinja_is_told(tree):
+    tree.change(TEMPLATE, "{% endfor %}", "")
+    assert any("templates/tea.j2" in message and "Jinja" in message for message in messages(tree))
+
+
+def test_long_tasks_file_is_told(tree):
+    tree.write("roles/tea/tasks/long.yml", "---\n" + "- name: Tea is made\n" * 100)
+    assert any("at most 100 lines" in message for message in messages(tree))
+
+
+LICENCE = "# SPDX-License-Identifier: GPL-3.0-or-later\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        pytest.param("a.yml", "  ignore" + "_errors: true\n", "a failure is handled", id="ignored-errors"),
+        pytest.param("a.yml", "  failed_when" + ": false\n", "a failure is handled", id="never-failed"),
+        pytest.param("a.md", "TO" + "DO: more\n", "belongs in an issue", id="left-to-do"),
+        pytest.param("a.py", LICENCE + "x = 1  # no" + "qa\n", "checks are obeyed", id="switched-off-check"),
+        pytest.param("a.py", LICENCE + "@pytest.mark.sk" + "ip\ndef test(): ...\n", "a test runs", id="switched-off-test"),
+        pytest.param("a.txt", "https://py" + "pi.org/simple\n", "package registries", id="registry"),
+        pytest.param("a.sh", LICENCE + "ls /wo" + "rk/main\n", "one person's machine", id="machine-path"),
+        pytest.param("a.py", LICENCE + "# ==" + "=========\n", "no banners", id="banner"),
+        pytest.param("a.py", "x = 1\n", "SPDX", id="python-without-licence"),
+        pytest.param("run", "#!/bin/sh\ntrue\n", "SPDX", id="script-without-licence"),
+        pytest.param("a.sh", LICENCE + "if true; then\n", "unexpected end of file", id="shell-syntax"),
+        pytest.param("a.py", LICENCE + "def f(:\n", "not valid for the oldest", id="python-syntax"),
+        pytest.param(
+            "plugins/modules/a.py", LICENCE + "try:\n    pass\nexcept* OSError:\n    pass\n", "not valid for the oldest", id="too-new-for-a-droplet"
+        ),
+    ],
+)
+def test_broken_form_is_told(tree, name, text, expected):
+    path = tree.write(name, text)
+    told = [str(breach) for breach in house.check_files([path])]
+    assert any(expected in message for message in told), told
+
+
+def test_good_files_have_no_breach(tree):
+    files = [tree.write("a.py", LICENCE + "x = 1\n"), tree.write("a.sh", LICENCE + "true\n"), tree.write("LICENSE", "TO" + "DO")]
+    assert list(house.check_files(files)) == []
+
+
+def test_exit_status_and_output(tree, capsys):
+    subprocess.run(["git", "-C", str(tree.root), "init", "-q"], check=True)
+    assert house.main([str(tree.root)]) == 0
+    tree.change(SPECS, "default: 80", "default: 90")
+    assert house.main([str(tree.root)]) == 1
+    assert capsys.readouterr().out.startswith("roles/tea/meta/argument_specs.yml:")

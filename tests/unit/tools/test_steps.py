@@ -1,0 +1,80 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import importlib.util
+import pathlib
+import sys
+
+import demo
+import pytest
+import steps
+
+
+def load(name):
+    # `test` and `check` are names of other modules too.
+    spec = importlib.util.spec_from_file_location(f"tools_{name}", pathlib.Path(steps.__file__).with_name(f"{name}.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+suite = load("test")
+
+
+def python(code, **options):
+    return steps.Step("a step", [sys.executable, "-c", code], **options)
+
+
+def test_good_step_is_one_line(capsys, tmp_path):
+    result = steps.run(python("print('hello')", log=tmp_path / "logs" / "a.log"))
+    assert result.ok and result.output == "hello\n"
+    assert (tmp_path / "logs" / "a.log").read_text() == "hello\n"
+    out = capsys.readouterr().out
+    assert out.startswith("  ok  ") and "hello" not in out and out.count("\n") == 1
+
+
+def test_failed_step_shows_its_output(capsys):
+    result = steps.run(python("import sys; print('out'); sys.exit('err')"))
+    assert result.status == 1 and not result.ok
+    out = capsys.readouterr().out
+    assert out.startswith("  FAIL") and "        out\n" in out and "        err\n" in out
+
+
+def test_steps_run_together_keep_their_order_and_their_failures():
+    results = steps.run_together([python("raise SystemExit(3)"), python("pass")])
+    assert [result.status for result in results] == [3, 0]
+
+
+def test_step_that_cannot_start_is_not_taken_for_good():
+    with pytest.raises(FileNotFoundError):
+        steps.run(steps.Step("no such program", ["./no-such-program"]))
+
+
+def test_counts_of_nested_pytest_runs_add_up():
+    output = "x\n===== 12 passed in 3.40s =====\n  2 failed, 5 passed, 1 warning in 81.28s (0:01:21)\nnot 7 passed at all\n"
+    assert suite.counts(suite.summaries(output)) == {"passed": 17, "failed": 2}
+
+
+@pytest.mark.parametrize(("status", "closing"), [(0, "3 passed, 0 failed in 9.00s"), (2, "3 passed, 1 failed in 9.00s")])
+def test_suite_fails_when_a_step_fails_without_a_failing_test(capsys, status, closing):
+    result = steps.Result(steps.Step("molecule", []), status, 9.0, "== 3 passed in 1.00s ==\n")
+    assert suite.report([result], 9.0) == (1 if status else 0)
+    assert capsys.readouterr().out.splitlines()[-1] == closing
+
+
+def test_demo_that_fails_says_which_step_and_which_log(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(demo, "REPO", tmp_path)
+    monkeypatch.setattr(steps, "REPO", tmp_path)
+    with pytest.raises(demo.Failed):
+        demo.step("Lab is up", [sys.executable, "-c", "raise SystemExit('no engine')"])
+    out = capsys.readouterr().out
+    assert "no engine" in out
+    assert "“Lab is up” failed with status 1. The whole log: .lab/" in out and "logs/lab-is-up.log" in out
+
+
+def test_demo_shows_the_table_of_verify():
+    output = "PLAY [x] ***\n\nTASK [Asked] ***\nok: [a]\n\nTASK [As expected] ***\nnote a\npage  200  ok\nok: [a] =>\n    changed: false\n\nPLAY RECAP ***\n"
+    assert demo.table_of(output) == "  note a\n  page  200  ok"
