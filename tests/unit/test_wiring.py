@@ -1,0 +1,170 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who has the last word: an inventory over the wiring, in each of the ways in which a playbook can be run.
+
+And: what the real inventories and the wiring hand to the roles is what the roles ask for.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+import yaml
+from ansible.inventory.manager import InventoryManager
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar
+from ansible.vars.manager import VariableManager
+from ansible_collections.litefarm.platform.plugins.modules import droplet_info
+
+REPO = pathlib.Path(__file__).resolve().parents[2]
+WIRING = REPO / "playbooks" / "group_vars" / "all.yml"
+ENVIRONMENTS = sorted(path.parent.name for path in REPO.glob("inventories/*/hosts.yml"))
+ROLES = sorted(path.parents[1].name for path in REPO.glob("roles/*/meta/argument_specs.yml"))
+
+PROBE = """---
+- name: What the variables are is shown
+  hosts: litefarmapp
+  gather_facts: false
+  tasks:
+    - name: Variables that several places set are shown
+      ansible.builtin.debug:
+        msg: "PROBE{{ {'group': postgres_address, 'all': nginx_acme_email, 'host': api_node_env, 'wiring': firewall_services[0]['from'][0]} | to_json }}PROBE"
+"""
+
+
+def write(path: pathlib.Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """The real wiring and a copy of production, in which three places contradict the wiring; as a checkout and installed."""
+    root = tmp_path_factory.mktemp("project")
+    inventory = root / "inventory"
+    source = REPO / "inventories" / "production"
+    for path in [source / "hosts.yml", *source.glob("group_vars/litefarm/*.yml")]:
+        if path.name != "vault.yml":
+            write(inventory / path.relative_to(source), path.read_text(encoding="utf-8"))
+    write(inventory / "group_vars/litefarm/override.yml", "---\npostgres_address: 198.51.100.1\n")
+    write(inventory / "group_vars/all/override.yml", "---\nnginx_acme_email: nobody@example.org\n")
+    write(inventory / "host_vars/litefarmapp.yml", "---\napi_node_env: from-the-host\n")
+    for playbooks in (root / "playbooks", root / "installed/ansible_collections/litefarm/platform/playbooks"):
+        write(playbooks / "probe.yml", PROBE)
+        write(playbooks / "group_vars/all.yml", WIRING.read_text(encoding="utf-8"))
+    write(root / "site.yml", "---\n- name: The probe runs\n  ansible.builtin.import_playbook: playbooks/probe.yml\n")
+    write(root / "ansible.cfg", "[defaults]\ninject_facts_as_vars = False\n")
+    return root
+
+
+def run_probe(project, *command):
+    env = {**os.environ, "ANSIBLE_CONFIG": str(project / "ansible.cfg"), "ANSIBLE_COLLECTIONS_PATH": str(project / "installed"), "ANSIBLE_NOCOLOR": "1"}
+    program = pathlib.Path(sys.executable).with_name("ansible-playbook")
+    done = subprocess.run([program, "-i", "inventory", *command], cwd=project, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = re.search(r"PROBE(\{.*\})PROBE", done.stdout)
+    assert found, done.stdout
+    return json.loads(found[1].replace('\\"', '"'))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("playbooks/probe.yml",), ("site.yml",), ("litefarm.platform.probe",)],
+    ids=["playbook of the checkout", "site.yml at the root", "installed collection"],
+)
+def test_inventory_outranks_wiring(project, command):
+    seen = run_probe(project, *command)
+    assert seen["group"] == "198.51.100.1", "an inventory's group_vars/litefarm outranks the wiring"
+    assert seen["host"] == "from-the-host", "an inventory's host_vars outrank the wiring"
+    assert seen["wiring"] == "192.0.2.10", "what no inventory says comes from the wiring"
+
+
+def test_inventory_group_vars_all_would_lose(project):
+    """Why an environment's variables are in group_vars/litefarm and not in group_vars/all."""
+    assert run_probe(project, "site.yml")["all"] == "community@litefarm.org"
+
+
+def test_no_environment_uses_group_vars_all():
+    assert list(REPO.glob("inventories/*/group_vars/all*")) == []
+
+
+def sample_of(documented):
+    """The sample of a documented value, put together from its parts where it has some."""
+    if "contains" in documented:
+        return {name: sample_of(part) for name, part in documented["contains"].items()}
+    return documented.get("sample", False)
+
+
+@functools.cache
+def facts():
+    """What droplet_info says that it returns."""
+    return sample_of(yaml.safe_load(droplet_info.RETURN)["ansible_facts"])
+
+
+def values_of(environment, role):
+    """Each host with its variables in this environment, as a task of the role sees them."""
+    loader = DataLoader()
+    loader.set_basedir(str(REPO / "playbooks"))
+    inventory = InventoryManager(loader=loader, sources=[str(REPO / "inventories" / environment)])
+    manager = VariableManager(loader=loader, inventory=inventory)
+    names = re.findall(r"\bvault_\w+", "".join(path.read_text() for path in [WIRING, *REPO.glob("inventories/*/group_vars/litefarm/main.yml")]))
+    hosts = inventory.get_hosts("litefarm")
+    defaults_file = REPO / "roles" / role / "defaults" / "main.yml"
+    defaults = loader.load_from_file(str(defaults_file), trusted_as_template=True) if defaults_file.exists() else {}
+    for host in hosts:
+        extra = {
+            **{name: f"{name}-{'x' * 32}" for name in names},
+            "ansible_facts": facts(),
+            "litefarm_release": {"commit": "0" * 40, "images": {name: {"reference": f"registry.example/litefarm/{name}@sha256:{'0' * 64}"} for name in ROLES}},
+        }
+        variables = defaults | manager.get_vars(host=host, include_hostvars=True) | extra
+        variables["hostvars"] = {other.name: manager.get_vars(host=other, include_hostvars=False) | extra for other in hosts}
+        yield host, variables, Templar(loader=loader, variables=variables)
+
+
+def options_of(role):
+    return yaml.safe_load((REPO / "roles" / role / "meta" / "argument_specs.yml").read_text())["argument_specs"]["main"].get("options") or {}
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+@pytest.mark.parametrize("role", ROLES)
+def test_roles_get_what_they_ask_for(environment, role):
+    options = options_of(role)
+    asked = []
+    for host, variables, templar in values_of(environment, role):
+        # A service runs on the droplets of its group, the other roles on all of them.
+        if role in variables["groups"] and host.name not in variables["groups"][role]:
+            continue
+        given = {name: templar.template(variables[name]) for name in options if name in variables}
+        result = ArgumentSpecValidator(options).validate(given)
+        assert result.error_messages == [], f"{host.name}: {result.error_messages}"
+        asked.append(host.name)
+    assert asked, f"{role} runs on no droplet of {environment}"
+
+
+def test_wiring_names_only_variables_that_roles_have():
+    known = {name for role in ROLES for name in options_of(role)}
+    wired = yaml.safe_load(WIRING.read_text())
+    strangers = [name for name in wired if name.split("_")[0] in {role.split("_")[0] for role in ROLES} and name not in known]
+    assert strangers == []
+
+
+def test_each_secret_is_named_once():
+    """One line per secret: whoever asks where it goes finds one place."""
+    places: dict[str, list[str]] = {}
+    for path in [*REPO.glob("playbooks/**/*.yml"), *REPO.glob("inventories/*/group_vars/**/main.yml"), *REPO.glob("roles/**/*")]:
+        if path.is_file():
+            for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+                for name in re.findall(r"\{\{[^}]*?\b(vault_\w+)", line):
+                    places.setdefault(name, []).append(f"{path.relative_to(REPO)}:{number}")
+    assert places, "no secret is wired at all"
+    assert {name: found for name, found in places.items() if len(found) != 1} == {}
