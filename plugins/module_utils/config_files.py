@@ -672,7 +672,7 @@ class ConfigFiles:
         if self.validate and self.changes:
             code, output = self.run(self.validate)
             if code != 0:
-                raise ConfigFilesError("`%s` refuses the new configuration:\n%s%s" % (" ".join(self.validate), output, self.culprits(output)))
+                raise ConfigFilesError("`%s` refuses the new configuration:\n%s%s" % (" ".join(self.validate), self.mask(output), self.culprits(output)))
             self.step("validated")
 
     def culprits(self, output):
@@ -689,13 +689,13 @@ class ConfigFiles:
             self.commands_run.append(command)
             code, output = self.run(command)
             if code != 0:
-                raise ConfigFilesError("`%s` failed after the change (exit status %s):\n%s" % (" ".join(command), code, output))
+                raise ConfigFilesError("`%s` failed after the change (exit status %s):\n%s" % (" ".join(command), code, self.mask(output)))
             self.step("ran " + " ".join(command))
 
     def systemctl(self, *arguments):
         code, output = self.units_of.do(*arguments)
         if code != 0:
-            raise ConfigFilesError("`systemctl %s` failed:\n%s" % (" ".join(arguments), output))
+            raise ConfigFilesError("`systemctl %s` failed:\n%s" % (" ".join(arguments), self.mask(output)))
 
     def unmask(self, actions, states):
         masked = sorted(set(name for action, name in actions if states[name].get("LoadState") == "masked" and action in ("start", "enable")))
@@ -710,7 +710,7 @@ class ConfigFiles:
             self.units_touched.append((action, name))
             code, output = self.units_of.do(action, name)
             if code != 0:
-                raise ConfigFilesError("`systemctl %s %s` failed:\n%s\n%s" % (action, name, output, self.units_of.journal(name, started)))
+                raise ConfigFilesError("`systemctl %s %s` failed:\n%s\n%s" % (action, name, self.mask(output), self.last_words(name, started)))
             self.step("%s %s" % (action, name))
         # A unit that dies right after its start has "started" for systemctl.
         watched = [name for action, name in actions if action in ("start", "restart") and self.declared(name).get("state") == "started"]
@@ -720,8 +720,11 @@ class ConfigFiles:
                 if now.get("ActiveState") not in RUNNING or now.get("SubState") == "auto-restart":
                     raise ConfigFilesError(
                         "%s was started but did not stay up (%s, %s):\n%s"
-                        % (name, now.get("ActiveState"), now.get("SubState"), self.units_of.journal(name, started))
+                        % (name, now.get("ActiveState"), now.get("SubState"), self.last_words(name, started))
                     )
+
+    def last_words(self, name, since):
+        return self.mask(self.units_of.journal(name, since))
 
     def declared(self, name):
         return next(unit for unit in self.units if unit["name"] == name)
@@ -735,7 +738,7 @@ class ConfigFiles:
 
     def undo(self, state, error, before):
         """Everything as it was; returns the message for a person."""
-        problem = self.mask(str(error))
+        problem = str(error)
         self.restore(state)
         troubles = []
         if any(dest.startswith(UNIT_FOLDERS) for dest in state["dests"]):
