@@ -50,11 +50,12 @@ def would_change(release):
     if state == "present":
         return spec is None or not release.unchanged(), release
     if state == "stage":
-        staged = incoming is not None and incoming.spec == spec and (incoming.running or not release.service.rolling)
+        staged = incoming is not None and incoming.spec == spec and (release.kept(incoming) or not release.service.rolling)
         return not (staged or (done and release.unchanged())), release
     if state == "revert":
         return spec is not None and spec in {c.spec for c in (current, incoming) if c is not None}, release
-    return not done, release
+    switched = incoming is not None and incoming.spec == spec and release.serves(incoming) and release.kept(incoming)
+    return not (done or (state == "switch" and switched)), release
 
 
 def difference(service, before, image_id, absent=False):

@@ -120,8 +120,6 @@ class Release:
         if self.incoming is None and self.current and self.current.spec == self.spec:
             return
         self.require_incoming("stage")
-        if self.serves(self.incoming) and self.kept(self.incoming):
-            self.phase = "switched"
         self.guarded(self.switch_steps)
 
     def commit(self):
@@ -174,6 +172,7 @@ class Release:
             self.engine.remove(container.id)
         self.prune_folders(keep=set())
         self.changed = self.host.remove_all() or self.changed
+        self.observe()
         self.phase = "absent"
 
     # -- recovery --------------------------------------------------------------------------------------------------------------
@@ -221,23 +220,28 @@ class Release:
         except (Bad, ServiceError) as error:
             raise self.report(current, error, started, "It is the declared release, so there is nothing to go back to; nothing was removed.") from error
         if self.service.rolling and self.upstream != self.upstream_wanted(current):
-            self.changed = True
             self.write(self.upstream_wanted(current))
             self.reload_upstream()
 
     def bring_up(self, container):
-        if self.engine.inspect(container.id).policy != "unless-stopped":
+        self.policy(container, "unless-stopped")
+        self.start(container)
+
+    def policy(self, container, policy):
+        if self.engine.inspect(container.id).policy != policy:
             self.changed = True
-            self.engine.set_policy(container.id, "unless-stopped")
-        if not container.running:
+            self.engine.set_policy(container.id, policy)
+
+    def start(self, container):
+        if not self.engine.inspect(container.id).running:
             self.changed = True
             self.engine.start(container.id)
 
     # -- stage -----------------------------------------------------------------------------------------------------------------
 
     def stage_steps(self):
-        self.changed = True
         if self.incoming is None:
+            self.changed = True
             self.prepare()
         self.guarded(self.stage_incoming)
 
@@ -290,22 +294,19 @@ class Release:
 
     def stage_incoming(self):
         """From `create` on; for rolling the new one runs beside the old one, for recreate it waits."""
-        self.changed = True
         if self.service.rolling:
             container, began = self.incoming, self.clock.now()
-            if not container.running:
-                self.engine.start(container.id)
+            self.start(container)
             self.reached("start")
             self.watch(container, self.params["healthy_after"], self.params["start_timeout"], began)
             self.reached("probe")
-            self.engine.set_policy(container.id, "unless-stopped")
+            self.policy(container, "unless-stopped")
             self.reached("keep")
         self.phase = "staged"
 
     # -- switch ----------------------------------------------------------------------------------------------------------------
 
     def switch_steps(self):
-        self.changed = self.changed or self.phase != "switched"
         if self.service.rolling:
             self.switch_upstream()
         else:
@@ -338,23 +339,25 @@ class Release:
         if old is not None:
             if old.running:
                 grace = self.engine.inspect(old.id).stop_timeout
-                self.engine.set_policy(old.id, "always")
+                self.policy(old, "always")
+                self.changed = True
                 self.engine.stop(old.id, grace)
             self.reached("stop")
-            self.engine.set_policy(old.id, "no")
+            self.policy(old, "no")
             if self.engine.inspect(old.id).running:
                 raise ServiceError("The old container came back by itself (the engine was restarted meanwhile).")
         began = self.clock.now()
-        if not self.engine.inspect(new.id).running:
-            self.engine.start(new.id)
+        self.start(new)
         self.reached("start")
-        self.engine.set_policy(new.id, "unless-stopped")
+        self.policy(new, "unless-stopped")
         self.reached("keep")
         self.watch(new, self.params["healthy_after"], self.params["start_timeout"], began)
         self.reached("probe")
 
     def write(self, content):
-        self.host.write_upstream(content)
+        if self.host.read_upstream() != content:
+            self.changed = True
+            self.host.write_upstream(content)
 
     def command(self, which):
         command = self.service.upstream[which]
@@ -423,9 +426,11 @@ class Release:
                 self.clock.sleep(0.2)
 
     def halt(self, container):
-        self.engine.set_policy(container.id, "no")
-        if self.engine.inspect(container.id).status in ("running", "restarting", "paused"):
-            self.engine.stop(container.id, self.engine.inspect(container.id).stop_timeout)
+        self.policy(container, "no")
+        details = self.engine.inspect(container.id)
+        if details.status in ("running", "restarting", "paused"):
+            self.changed = True
+            self.engine.stop(container.id, details.stop_timeout)
 
     def by_retirement(self):
         """Retained releases, the last one that served first."""

@@ -41,7 +41,7 @@ def root_file_system():
     prefix = pathlib.Path(sys.base_prefix)
     program = pathlib.Path(sys.base_prefix, "bin", "python%d.%d" % sys.version_info[:2])
     library = pathlib.Path(os.__file__).parent
-    skipped = {"test", "site-packages", "dist-packages", "idlelib", "ensurepip", "__pycache__", "tkinter", "lib2to3", "turtledemo"}
+    skipped = {"test", "site-packages", "dist-packages", "idlelib", "ensurepip", "tkinter", "lib2to3", "turtledemo"}
     parts = [program, *library.glob("lib-dynload/*.so")]
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w", dereference=True) as tar:
@@ -71,7 +71,8 @@ def remove_all(client):
         container.remove(force=True, v=True)
     for network in client.networks.list(names=[NETWORK]):
         network.remove()
-    for image in client.images.list(filters=mine):
+    # An image cannot go before those that were made from it.
+    for image in sorted(client.images.list(filters=mine), key=lambda image: image.attrs["Created"], reverse=True):
         client.images.remove(image.id, force=True)
 
 
@@ -79,15 +80,16 @@ def remove_all(client):
 def images(engine):
     """Two versions of the same service."""
     content, program, prefix = root_file_system()
+    label = "LABEL %s=%s" % (LABEL, VALUE)
+    engine.api.import_image_from_data(content, repository=REPOSITORY, tag="base", changes=[label])
     names = {}
     for version in ("1", "2", "3"):
-        changes = [
-            'ENTRYPOINT ["%s", "/server.py"]' % program,
-            "ENV VERSION=%s" % version,
-            "ENV PYTHONHOME=%s" % prefix,
-            "LABEL %s=%s" % (LABEL, VALUE),
-        ]
-        engine.api.import_image_from_data(content, repository=REPOSITORY, tag=version, changes=changes)
+        container = engine.containers.create("%s:base" % REPOSITORY, [program], labels={LABEL: VALUE})
+        changes = ['ENTRYPOINT ["%s", "/server.py"]' % program, "CMD []", "ENV VERSION=%s" % version, "ENV PYTHONHOME=%s" % prefix, label]
+        image = container.commit(REPOSITORY, version, changes="\n".join(changes))
+        container.remove()
+        # A second name: the module must not remove what has a name in another repository.
+        image.tag(REPOSITORY + "-kept", version)
         names[version] = "%s:%s" % (REPOSITORY, version)
     return names
 
@@ -221,7 +223,7 @@ class Load:
     def ask(self):
         while not self.stopping.is_set():
             self.answers.append(self.service.get())
-            time.sleep(0.01)
+            time.sleep(0.03)
 
     def __enter__(self):
         for thread in self.threads:

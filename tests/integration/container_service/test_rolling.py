@@ -31,7 +31,7 @@ def test_good_release_drops_no_request(service, load):
 
 @pytest.mark.parametrize(
     ("mode", "exit_reason", "start_timeout"),
-    [("exit", "exit code 3", 30), ("deaf", "it runs", 3), ("unready", "it runs", 3), ("memory", "out of memory: the limit is 64 MB", 30)],
+    [("exit", "exit code 3", 30), ("deaf", "it runs", 5), ("unready", "it runs", 5), ("memory", "out of memory: the limit is 64 MB", 30)],
 )
 def test_bad_release_is_refused_and_nobody_notices(service, load, mode, exit_reason, start_timeout):
     service.rolling().good()
