@@ -23,6 +23,7 @@ app.get('/', (_req, res) => res.sendStatus(200));
 
 app
   .disable('x-powered-by')
+  .set('json spaces', 2)
   .use(express.json({ limit: '100kB' }))
   .use(cors)
   .use(lab)

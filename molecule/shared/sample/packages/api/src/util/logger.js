@@ -3,16 +3,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
 import { createWriteStream, mkdirSync } from 'node:fs';
-import { environment } from './environment.js';
 
-// As in LiteFarm: production's log is a file below the working directory and nothing on the console.
+// As in LiteFarm: the log goes to the console and to a file below the working directory, and without that folder nothing starts.
 mkdirSync('logs', { recursive: true });
-const file = createWriteStream('logs/api.log', { flags: 'a' });
+const file = createWriteStream('logs/combined.log', { flags: 'a' });
 
 export function log(message, fields = {}) {
   const line = JSON.stringify({ timestamp: new Date().toISOString(), message, ...fields });
   file.write(`${line}\n`);
-  if (environment !== 'production') {
-    console.log(line);
-  }
+  console.log(line);
 }
