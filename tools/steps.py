@@ -19,6 +19,8 @@ REPO = pathlib.Path(__file__).resolve().parents[1]
 # Of the environment that runs this file, whether or not it is activated.
 BIN = pathlib.Path(sys.executable).parent
 SIGN_OF_LIFE = 30.0
+# What a shell says of a program that is not there.
+NOT_FOUND = 127
 
 _print_lock = threading.Lock()
 
@@ -110,6 +112,7 @@ def run(step: Step, *, alone: bool = True, show_output: bool = True) -> Result:
         step.log.parent.mkdir(parents=True, exist_ok=True)
         log = step.log.open("w", encoding="utf-8")
     newest = ["starts"]
+    status = NOT_FOUND
     ended = threading.Event()
 
     def signs_of_life() -> None:
@@ -130,12 +133,15 @@ def run(step: Step, *, alone: bool = True, show_output: bool = True) -> Result:
                 if log:
                     log.write(line)
                     log.flush()
+        status = process.returncode
+    except FileNotFoundError as error:
+        lines.append(f"{error}\n{BIN} lacks this program: run make venv\n")
     finally:
         ended.set()
         watcher.join()
         if log:
             log.close()
-    result = Result(step, process.returncode, progress.done(), "".join(lines))
+    result = Result(step, status, progress.done(), "".join(lines))
     say(f"  {'ok  ' if result.ok else 'FAIL'}  {clock(result.seconds):>12}  {step.name}")
     if not result.ok and show_output:
         say("\n".join(f"        {line}" for line in result.output.rstrip().splitlines()))

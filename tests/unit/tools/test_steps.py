@@ -48,9 +48,9 @@ def test_steps_run_together_keep_their_order_and_their_failures():
     assert [result.status for result in results] == [3, 0]
 
 
-def test_step_that_cannot_start_is_not_taken_for_good():
-    with pytest.raises(FileNotFoundError):
-        steps.run(steps.Step("no such program", ["./no-such-program"]))
+def test_step_that_cannot_start_is_not_taken_for_good(capsys):
+    assert steps.run(steps.Step("no such program", ["./no-such-program"])).status == steps.NOT_FOUND
+    assert "make venv" in capsys.readouterr().out
 
 
 def test_counts_of_nested_pytest_runs_add_up():
