@@ -38,7 +38,7 @@ class Job:
 
     def lock(self):
         os.makedirs(self.cache, mode=0o700, exist_ok=True)
-        self._lock = open(self._lock_file, "a+", encoding="utf-8")  # pylint: disable=consider-using-with
+        self._lock = os.open(self._lock_file, os.O_CREAT | os.O_RDWR, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -57,9 +57,8 @@ class Job:
         for path in (self.log, self.state):
             if os.path.exists(path):
                 os.unlink(path)
-        self._lock.truncate(0)
-        self._lock.write(self.image)
-        self._lock.flush()
+        os.ftruncate(self._lock, 0)
+        os.pwrite(self._lock, self.image.encode(), 0)
 
     def detach(self):
         """All output of the background process goes to the log."""
