@@ -69,5 +69,5 @@ class ActionModule(ActionBase):
     @staticmethod
     def text_of(value, dest):
         if isinstance(value, (dict, list)):
-            raise AnsibleActionFail("%s: content is a %s, not text; use a filter such as to_nice_json" % (dest, type(value).__name__))
+            raise AnsibleActionFail("%s: content is a %s, not text; use a filter such as to_nice_json" % (dest, "list" if isinstance(value, list) else "dictionary"))
         return str(value)
