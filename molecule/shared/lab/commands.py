@@ -5,12 +5,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 import subprocess
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import docker
@@ -19,6 +17,7 @@ from . import containers, droplets, engine, host, images, mirror, networks, serv
 from .errors import LabError
 from .inventory import Overlay, droplets_of
 from .keys import Keys, known_hosts, write_private
+from .locks import locked
 from .progress import say, step
 from .repository import FIRST_RELEASE, SAMPLE, SampleRepository, copy_local, is_local
 from .settings import ACME, BUILDER_DROPLET, DROPLETS, GIT, LABEL, MIRROR, REGISTRY, Droplet, Settings, find_droplet
@@ -180,25 +179,25 @@ class Lab:
             write_private(password_file, keys.password("vault"))
 
         endpoints = self._endpoints()
-        overlay = Overlay(settings, environment)
-        overlay.write(
-            [BUILDER_DROPLET, *DROPLETS[environment]],
-            {
-                **repository,
-                "litefarm_registry": f"{endpoints['registry'].removeprefix('https://')}/litefarm",
-                "litefarm_registry_username": services.REGISTRY_USER,
-                "litefarm_team_keys": [keys.ssh("operator").public.strip()],
-                "litefarm_ca_certificates": {**authorities, **host.extra_authorities()},
-                "docker_registry_mirrors": [endpoints["mirror"]],
-                "nginx_acme_directory": endpoints["acme"],
-            },
-            keys,
-        )
-        overlay.write_vault({"vault_registry_password": keys.password("registry")}, keys.password("vault"))
+        lab_variables = {
+            **repository,
+            "litefarm_registry": f"{endpoints['registry'].removeprefix('https://')}/litefarm",
+            "litefarm_registry_username": services.REGISTRY_USER,
+            "litefarm_team_keys": [keys.ssh("operator").public.strip()],
+            "litefarm_ca_certificates": {**authorities, **host.extra_authorities()},
+            "docker_registry_mirrors": [endpoints["mirror"]],
+            "nginx_acme_directory": endpoints["acme"],
+        }
+        # Those of earlier runs too: what they say about authorities and the repository may have changed.
+        inventories = state / "inventory"
+        for name in {environment, *(path.name for path in inventories.glob("*"))}:
+            overlay = Overlay(settings, name)
+            overlay.write([BUILDER_DROPLET, *DROPLETS[name]], lab_variables, keys)
+            overlay.write_vault({"vault_registry_password": keys.password("registry")}, keys.password("vault"))
         variables = {
             "LITEFARM_LAB": settings.lab,
             "ANSIBLE_CONFIG": settings.checkout / "ansible.cfg",
-            "ANSIBLE_INVENTORY": overlay.path,
+            "ANSIBLE_INVENTORY": inventories / environment,
             "ANSIBLE_VAULT_PASSWORD_FILE": password_file,
             "ANSIBLE_SSH_CONTROL_PATH_DIR": self._connections(),
             "SSL_CERT_FILE": state / "ca-bundle.pem",
@@ -235,17 +234,8 @@ class Lab:
             subprocess.run(["ssh", "-O", "exit", "-o", f"ControlPath={control}", "lab"], capture_output=True, check=False)
             control.unlink(missing_ok=True)
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        path = self.settings.state.with_suffix(".lock")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                say(f"Another lab.py is at work on {self.settings.lab!r}: waiting for it")
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+    def _locked(self) -> AbstractContextManager[None]:
+        return locked(self.settings.state.with_suffix(".lock"))
 
 
 def _all_droplets() -> list[Droplet]:

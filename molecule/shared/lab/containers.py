@@ -80,10 +80,13 @@ def _create(client: docker.DockerClient, settings: Settings, part: Part):
     for name in part.volumes:
         client.volumes.create(settings.name(name), labels={**settings.labels, PART: part.name})
     volumes |= {source: {"bind": path, "mode": "ro"} for source, path in part.read_only_folders.items()}
+    # Only a complete container gets the part's name: whoever is killed here leaves nothing that looks finished.
+    unfinished = f"{part.name}-unfinished"
+    remove(client, settings, unfinished)
     container = client.containers.create(
         part.image,
         command=part.command,
-        name=settings.name(part.name),
+        name=settings.name(unfinished),
         hostname=part.name,
         labels={**settings.labels, PART: part.name, SPEC: part.fingerprint()},
         network=public,
@@ -99,6 +102,7 @@ def _create(client: docker.DockerClient, settings: Settings, part: Part):
             container, ipv4_address=settings.private_address(part.number), aliases=[f"{part.name}.private"]
         )
     container.put_archive("/", archive(part.files))
+    container.rename(settings.name(part.name))
     return container
 
 

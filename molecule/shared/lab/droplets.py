@@ -26,13 +26,7 @@ _CAPABILITIES = [
 
 def ensure(client: docker.DockerClient, settings: Settings, images: Images, keys: Keys, droplet: Droplet, flavour: str) -> bool:
     """True if the droplet is new."""
-    new = containers.ensure(client, settings, _part(images, keys, droplet, flavour))
-    if new:
-        container = client.containers.get(settings.name(droplet.name))
-        code, output = container.exec_run(["update-ca-certificates"])
-        if code:
-            raise LabError(f"update-ca-certificates failed on {droplet.name}: {output.decode()}")
-    return new
+    return containers.ensure(client, settings, _part(images, keys, droplet, flavour))
 
 
 def _part(images: Images, keys: Keys, droplet: Droplet, flavour: str) -> Part:

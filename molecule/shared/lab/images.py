@@ -17,6 +17,7 @@ import docker
 
 from . import apt, host
 from .errors import LabError
+from .locks import locked
 from .progress import say, step
 from .settings import SHARED, Settings
 
@@ -37,7 +38,8 @@ class Images:
         """Debian trixie, ready to install packages on."""
         with self._lock:
             if self._base is None:
-                self._base = self._find_base()
+                with locked(self.settings.checkout / ".lab" / "image-base.lock"):
+                    self._base = self._find_base()
             return self._base
 
     def droplet(self, flavour: str) -> str:
@@ -76,6 +78,13 @@ class Images:
         tag = f"litefarm-lab/{repository}:{identity}"
         if self._exists(tag):
             return tag
+        # Labs of one checkout share images: who comes second waits instead of building the same once more.
+        with locked(self.settings.checkout / ".lab" / f"image-{repository}.lock"):
+            if not self._exists(tag):
+                self._build(tag, context, arguments, repository, what)
+        return tag
+
+    def _build(self, tag: str, context: bytes, arguments: dict[str, str], repository: str, what: str) -> None:
         with step(what):
             try:
                 # The host's network, because the default bridge of an engine ignores a small MTU of the uplink.
@@ -86,7 +95,6 @@ class Images:
             except docker.errors.BuildError as error:
                 log = "".join(line.get("stream", line.get("error", "")) for line in error.build_log)
                 raise LabError(f"The {what} cannot be built: {error}\n{log[-3000:]}") from error
-        return tag
 
     def _recipe(self, recipe: str, arguments: dict[str, str], extra: dict[str, str] | None = None) -> tuple[str, bytes]:
         folder = RECIPES / recipe

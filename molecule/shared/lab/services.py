@@ -44,6 +44,7 @@ def ensure_services(client: docker.DockerClient, settings: Settings, images: Ima
         ensure(client, settings, part)
     with step("registry, mirror and certificate authority answer"):
         for url in (
+            f"https://{settings.public_address(REGISTRY)}:{REGISTRY_PORT}/v2/",
             f"https://{settings.public_address(MIRROR)}:{MIRROR_PORT}/v2/",
             f"https://{settings.public_address(ACME)}:{ACME_PORT}/dir",
         ):
@@ -72,6 +73,11 @@ def _wait_for(url: str, keys: Keys, seconds: float = 30) -> None:
         try:
             fetch(url, keys)
             return
+        except urllib.error.HTTPError as error:
+            # The registry wants a login: it answers.
+            if error.code == 401:
+                return
+            raise
         except (urllib.error.URLError, OSError) as error:
             if time.monotonic() > deadline:
                 raise LabError(f"{url} does not answer: {error}. See `docker logs` of the lab's container.") from error

@@ -30,7 +30,8 @@ class Droplet:
     host_names: tuple[str, ...] = ()
 
 
-BUILDER_DROPLET = Droplet("builder", BUILDER)
+# Not "builder", which is the name of its group.
+BUILDER_DROPLET = Droplet("builder1", BUILDER)
 DROPLETS = {
     "production": (
         Droplet("litefarmapp", 11, ("app.litefarm.org", "api.app.litefarm.org")),
