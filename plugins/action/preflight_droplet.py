@@ -13,7 +13,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.parameters import remove_values
 
 from ansible_collections.litefarm.platform.plugins.module_utils import droplet_rules
-from ansible_collections.litefarm.platform.plugins.module_utils.variables import first_sentence, misspelled, out_of_range
+from ansible_collections.litefarm.platform.plugins.module_utils.variables import first_sentence, independent, misspelled, out_of_range
 from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import COLLECTION, ControlNodeAction, evaluate
 
 # Names that the preflight play itself defines beside those of its arguments.
@@ -84,13 +84,15 @@ class ActionModule(ControlNodeAction):
         templar = self._templar.copy_with_new_env(available_variables=variables)
         silent = {secret["name"] for secret in arguments["secrets"]}
         check = VariableCheck(templar, variables, places, arguments["limits"], silent, bool(facts))
-        address, reason = evaluate(templar, variables, "litefarm_private_address")
-        problems += droplet_rules.address_problems(host, address, facts, places.of("litefarm_private_address")) if not reason else []
-        options = {name: option for name, option in arguments["options"].items() if name != "litefarm_private_address" or address}
-        problems += check.all(options, "the platform")
+        by_name = check.all(arguments["options"], None)
         for role in own:
-            problems += check.all(specs.get(role, {}), "the role %s" % role)
-        return problems
+            by_name.update(check.all(specs.get(role, {}), role))
+        address, reason = evaluate(templar, variables, "litefarm_private_address")
+        if not reason:
+            wrong = droplet_rules.address_problems(host, address, facts, places.of("litefarm_private_address"))
+            if wrong:
+                by_name["litefarm_private_address"] = wrong
+        return problems + independent(by_name, variables)
 
     def _wiring(self, task_vars):
         """Variables that the wiring defines for itself. One with a role's prefix must still be in the role's specs."""
@@ -124,24 +126,28 @@ class VariableCheck:
         self._has_facts = has_facts
         self._seen = set()
 
-    def all(self, spec, owner):
-        problems = []
+    def all(self, spec, role):
+        """Sentences by variable."""
+        problems = {}
         for name, option in sorted(spec.items()):
             if name not in self._seen:
                 self._seen.add(name)
-                problems += self._one(name, option, owner)
+                found = self._one(name, option, role)
+                if found:
+                    problems[name] = found
         return problems
 
-    def _one(self, name, option, owner):
+    def _one(self, name, option, role):
         value, reason = evaluate(self._templar, self._variables, name)
+        place = self._places.of(name, "the defaults of the role %s" % role if role else None)
         if reason:
-            return self._undefined(name, reason)
+            return self._undefined(name, reason, place)
         if value is None:
             if not option.get("required"):
                 return []
+            owner = "the role %s" % role if role else "the platform"
             meaning = first_sentence(option.get("description"))
             return ["%s is not set, and %s needs it%s: set it in %s." % (name, owner, " (%s)" % meaning if meaning else "", self._places.home())]
-        place = self._places.of(name)
         result = ArgumentSpecValidator(copy.deepcopy({name: option})).validate({name: value})
         if result.error_messages:
             # A value that must not be logged may be in the message of its own check.
@@ -150,11 +156,11 @@ class VariableCheck:
             return ["%s in %s does not fit: %s: correct it." % (name, place, message.rstrip(".")) for message in messages]
         return out_of_range(name, result.validated_parameters[name], self._limits, place)
 
-    def _undefined(self, name, reason):
+    def _undefined(self, name, reason, place):
         missing = re.search(r"'(\w+)' is undefined", reason)
         if missing and missing.group(1) in self._silent:
             return []
         # What is computed from facts has no value on a droplet that did not answer, which is reported already.
         if not self._has_facts and "has no attribute" in reason:
             return []
-        return ["%s in %s has no value (%s): define what it uses, or correct it." % (name, self._places.of(name), droplet_rules.first_line(reason))]
+        return ["%s in %s has no value (%s): define what it uses, or correct it." % (name, place, droplet_rules.first_line(reason))]

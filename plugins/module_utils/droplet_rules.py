@@ -47,7 +47,7 @@ def _distribution(host, facts, distributions):
 def address_problems(host, address, facts, place):
     """Sentences about a private address that is not set or not the droplet's."""
     if not address:
-        return ["litefarm_private_address of %s is not set: put the address of the droplet's private network in %s." % (host, place)]
+        return ["litefarm_private_address of %s is not set: put the address of the droplet's private network in the inventory's hosts.yml." % host]
     known = (facts.get("litefarm_droplet") or {}).get("addresses")
     if known is not None and address not in known:
         shown = ", ".join(sorted(each for each in known if ":" not in each and not each.startswith("127.")))

@@ -109,7 +109,7 @@ class Registry:
             raise
         except (OSError, ValueError) as error:
             reason = getattr(error, "reason", error)
-            raise RegistryError("the registry %s cannot be reached (%s)" % (self.host, reason)) from error
+            raise RegistryError("the registry %s cannot be reached (%s)" % (self.host, getattr(reason, "strerror", None) or reason)) from error
 
     def _answer_to(self, header):
         scheme, parameters = parse_challenge(header)

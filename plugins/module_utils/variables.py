@@ -48,16 +48,15 @@ class Places:
         self._wiring = list(wiring_folders)
         self._extra = set(extra_names)
 
-    def of(self, name):
+    def of(self, name, otherwise=None):
         if name in self._extra:
             return "option -e of the command line"
         found = definitions(name, self._inventory) or definitions(name, self._wiring)
         if found:
             return " and ".join(found)
+        if otherwise:
+            return otherwise
         return self.vault() if name.startswith("vault_") else self.home()
-
-    def is_defined(self, name):
-        return name in self._extra or bool(definitions(name, self._inventory + self._wiring))
 
     def home(self):
         return self._in_environment("main.yml")
@@ -75,9 +74,11 @@ def nearest(name, known, prefixes=()):
     candidates = sorted(each for each in known if "__" not in each)
     for prefix in sorted(prefixes, key=len, reverse=True):
         if name.startswith(prefix):
-            close = difflib.get_close_matches(name, [each for each in candidates if each.startswith(prefix)], n=1, cutoff=0.6)
+            # Without the prefix, which would make any two names alike.
+            rests = [each[len(prefix) :] for each in candidates if each.startswith(prefix)]
+            close = difflib.get_close_matches(name[len(prefix) :], rests, n=1, cutoff=0.6)
             if close:
-                return close[0]
+                return prefix + close[0]
     close = difflib.get_close_matches(name, candidates, n=1, cutoff=0.85)
     return close[0] if close else None
 
@@ -120,7 +121,18 @@ def _outside(name, value, limit, place):
     if (low is None or number >= low) and (high is None or number <= high):
         return []
     bounds = "at least %s" % low if high is None else "at most %s" % high if low is None else "from %s to %s" % (low, high)
-    return ["%s in %s is %s: set it to a number %s." % (name, place, value, bounds)]
+    return ["%s in %s is %s: set it to a number %s." % (name, place, int(number) if number.is_integer() else number, bounds)]
+
+
+def independent(problems, raw_values):
+    """Without the problems of variables that are computed from another one with a problem: correcting that one corrects them."""
+    names = set(problems)
+    kept = []
+    for name, sentences in problems.items():
+        used = set(re.findall(r"\w+", str(raw_values.get(name, "")))) if "{{" in str(raw_values.get(name, "")) else set()
+        if not used & (names - {name}):
+            kept += sentences
+    return kept
 
 
 def first_sentence(description):

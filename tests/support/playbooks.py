@@ -1,0 +1,68 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Playbooks run for real against a copy of production's inventory whose droplet is this machine."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+import yaml
+
+REPO = pathlib.Path(__file__).resolve().parents[2]
+# What a machine that is no droplet lacks, whoever runs the tests on it.
+OF_THIS_MACHINE = re.compile(r"is not run by systemd|Modules run as uid|which is not supported: rebuild|MB free below|MB of memory|has no Python 3")
+
+
+class Environment:
+    """An inventory folder in which a test changes one thing."""
+
+    def __init__(self, folder, source="production"):
+        self.folder = folder
+        shutil.copytree(REPO / "inventories" / source, folder, ignore=shutil.ignore_patterns("vault*.yml"))
+        self.droplet = next(iter(yaml.safe_load((folder / "hosts.yml").read_text())["litefarm"]["hosts"]))
+        self.password = folder.parent / "vault-password"
+        self.password.write_text("a long vault password of a test\n")
+        self.vault = folder / "group_vars" / "litefarm" / "vault.yml"
+        self.host()
+
+    def host(self, name=None, **variables):
+        """Set variables of a droplet."""
+        local = {
+            "ansible_connection": "local",
+            "ansible_become": False,
+            "ansible_python_interpreter": sys.executable,
+            "litefarm_private_address": "127.0.0.1",
+        }
+        path = self.folder / "host_vars" / ("%s.yml" % (name or self.droplet))
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(yaml.safe_dump({key: value for key, value in {**local, **variables}.items() if value is not None}))
+
+    def set(self, **variables):
+        """Set variables of the environment, over those of its main.yml."""
+        (self.folder / "group_vars" / "litefarm" / "test.yml").write_text(yaml.safe_dump(variables))
+
+    def play(self, playbook, *options, inventories=(), password=True):
+        command = [sys.executable, "-m", "ansible", "playbook", "-i", str(self.folder)]
+        for inventory in inventories:
+            command += ["-i", str(inventory)]
+        if password:
+            command += ["--vault-password-file", str(self.password)]
+        environment = dict(os.environ, ANSIBLE_CONFIG=str(REPO / "ansible.cfg"), ANSIBLE_NOCOLOR="1", ANSIBLE_FORCE_COLOR="0", LC_ALL="C.UTF-8", COLUMNS="500")
+        command += [str(REPO / "playbooks" / playbook), *options]
+        return subprocess.run(command, cwd=REPO, env=environment, capture_output=True, text=True, check=False, timeout=120)
+
+
+def problems(process):
+    """The sentences of a failed preflight, without those about the machine that the test runs on."""
+    text = process.stdout[process.stdout.rfind("FAILED! =>") :]
+    found = re.findall(r"^ +\d+\. (.+)$", text, re.MULTILINE)
+    if not found:
+        one = re.search(r"msg: ['\"]?Nothing was changed\. (.+?)['\"]?\n\n", text, re.DOTALL)
+        found = [" ".join(one.group(1).split()).replace("''", "'")] if one else []
+    return [sentence for sentence in found if not OF_THIS_MACHINE.search(sentence)]

@@ -1,0 +1,183 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import os
+
+import pytest
+from ansible_collections.litefarm.platform.plugins.action.image_build import telling_line
+from ansible_collections.litefarm.platform.plugins.module_utils import image_job
+
+from tests.support.release import GitFolder
+
+DIGEST = "sha256:" + "a" * 64
+DOCKERFILE = "FROM node:22.21 AS build\nRUN npm install\nfrom nginx:1.25\nCOPY --from=build /dist /srv\n"
+
+
+class EngineError(Exception):
+    """What the SDK raises."""
+
+
+class FakeEngine:
+    """Answers as the engine's API does, and keeps what it was given."""
+
+    def __init__(self, build=None, push=None):
+        self.api = self
+        self.built = self.pushed = None
+        self._build = build or [{"stream": "Step 1/2 : FROM node\n"}, {"stream": "\n"}, {"aux": {"ID": "sha256:1"}}]
+        self._push = push or [{"status": "Pushing", "progressDetail": {"current": 1}, "id": "a"}, {"aux": {"Digest": DIGEST}}]
+
+    def build(self, path, dockerfile, **more):
+        with open(dockerfile, encoding="utf-8") as stream:
+            self.built = dict(more, path=path, text=stream.read())
+        return iter(self._build)
+
+    def push(self, name, **more):
+        self.pushed = dict(more, name=name)
+        return iter(self._push)
+
+
+@pytest.fixture(name="folder")
+def fixture_folder(tmp_path):
+    folder = GitFolder(tmp_path / "repo")
+    for part in ("api", "webapp"):
+        path = folder.path / "packages" / part
+        path.mkdir(parents=True)
+        (path / "prod.Dockerfile").write_text(DOCKERFILE)
+        folder.git("add", "packages")
+    folder.git("commit", "--quiet", "--message", "packages")
+    folder.head = folder.git("rev-parse", "HEAD")
+    return folder
+
+
+def parameters(folder, **changes):
+    return dict(
+        {
+            "repo": str(folder.path),
+            "commit": folder.head,
+            "version": "v1",
+            "context": "packages",
+            "dockerfile": "packages/webapp/prod.Dockerfile",
+            "settings": {"VITE_ENV": "beta"},
+            "settings_file": "packages/webapp/.env",
+            "environment": {"PUPPETEER_SKIP_DOWNLOAD": 1},
+            "ca_certificates": {},
+            "registry_username": "litefarm",
+            "registry_password": "correct-horse",
+        },
+        **changes,
+    )
+
+
+@pytest.fixture(name="job")
+def fixture_job(tmp_path):
+    job = image_job.Job(str(tmp_path / "cache"), "registry.example.org:5000/litefarm/webapp", "one")
+    assert job.lock()
+    job.prepare()
+    return job
+
+
+def run(job, folder, engine, **changes):
+    return image_job.run(job, parameters(folder, **changes), engine, EngineError)
+
+
+def state(job):
+    os.close(job._lock)
+    return job.progress(0)
+
+
+def test_an_image_is_built_and_pushed(job, folder, tmp_path):
+    engine = FakeEngine()
+    assert run(job, folder, engine) == 0
+    assert state(job)["result"]["digest"] == DIGEST
+    assert engine.built["tag"] == "registry.example.org:5000/litefarm/webapp:one"
+    assert engine.built["path"] == str(tmp_path / "cache" / "source" / "packages")
+    assert engine.built["labels"] == {"org.opencontainers.image.revision": folder.head, "org.opencontainers.image.version": "v1"}
+    assert engine.built["buildargs"] == {"PUPPETEER_SKIP_DOWNLOAD": "1"}
+    assert (tmp_path / "cache/source/packages/webapp/.env").read_text() == 'VITE_ENV="beta"\n'
+    assert engine.pushed["name"] == "registry.example.org:5000/litefarm/webapp" and engine.pushed["tag"] == "one"
+    assert engine.pushed["auth_config"] == {"username": "litefarm", "password": "correct-horse"}
+
+
+def test_the_password_is_nowhere_on_disk(job, folder, tmp_path):
+    run(job, folder, FakeEngine())
+    for path in (tmp_path / "cache").rglob("*"):
+        assert not path.is_file() or b"correct-horse" not in path.read_bytes()
+
+
+def test_the_next_build_starts_from_a_clean_checkout(job, folder, tmp_path):
+    run(job, folder, FakeEngine())
+    (tmp_path / "cache/source/left-over").write_text("x")
+    (tmp_path / "cache/source/.git/index.lock").write_text("")
+    assert run(job, folder, FakeEngine(), settings={}) == 0
+    assert not (tmp_path / "cache/source/left-over").exists()
+    assert not (tmp_path / "cache/source/packages/webapp/.env").exists()
+
+
+def test_every_stage_declares_the_environment():
+    text = image_job.derived_dockerfile(DOCKERFILE, ["B", "A"], True)
+    stage = "ARG A\nARG B\nCOPY litefarm-ca.pem /litefarm-ca.pem\n"
+    assert text == "FROM node:22.21 AS build\n%sRUN npm install\nfrom nginx:1.25\n%sCOPY --from=build /dist /srv\n" % (stage, stage)
+
+
+def test_settings_are_read_back_as_they_are():
+    assert image_job.settings_lines({"B": 'a"b', "A": "$HOME", "C": "x\ny"}) == 'A="\\$HOME"\nB="a\\"b"\nC="x\\ny"\n'
+
+
+def test_authorities_reach_the_build(job, folder, tmp_path):
+    engine = FakeEngine()
+    assert run(job, folder, engine, ca_certificates={"one": "PEM"}) == 0
+    assert engine.built["buildargs"]["NODE_EXTRA_CA_CERTS"] == "/litefarm-ca.pem"
+    assert (tmp_path / "cache/source/packages/litefarm-ca.pem").read_text() == "PEM\n"
+
+
+@pytest.mark.parametrize(
+    ("changes", "engine", "reason"),
+    [
+        ({"commit": "0" * 40}, {}, "cannot be checked out: correct litefarm_version"),
+        ({"repo": "/nowhere"}, {}, "the git repository cannot be reached from the builder: correct litefarm_repo"),
+        ({"dockerfile": "packages/none"}, {}, "the repository has no packages/none at this commit"),
+        ({}, {"build": [{"stream": "Step\n"}, {"error": "returned a non-zero code: 3"}]}, "the build failed: returned a non-zero code: 3"),
+        ({}, {"push": [{"error": "unauthorized"}]}, "the registry does not take the image: unauthorized"),
+    ],
+)
+def test_a_failure_is_told(job, folder, changes, engine, reason):
+    assert run(job, folder, FakeEngine(**engine), **changes) == 1
+    assert reason in state(job)["result"]["error"]
+
+
+def test_one_build_at_a_time(job, tmp_path):
+    other = image_job.Job(str(tmp_path / "cache"), "registry.example.org:5000/litefarm/api", "one")
+    assert not other.lock() and not other.is_current()
+    again = image_job.Job(str(tmp_path / "cache"), "registry.example.org:5000/litefarm/webapp", "one")
+    assert not again.lock() and again.is_current()
+    assert again.progress(0)["running"]
+
+
+def test_a_build_that_vanished_is_told(job):
+    os.close(job._lock)
+    assert "ended from outside" in job.progress(0)["result"]["error"]
+
+
+def test_progress_is_whole_lines(job, tmp_path):
+    reader = image_job.Job(str(tmp_path / "cache"), "registry.example.org:5000/litefarm/webapp", "one")
+    with open(job.log, "w", encoding="utf-8") as log:
+        log.write("one\ntwo\nthr")
+    progress = reader.progress(0)
+    assert (progress["lines"], progress["position"]) == (["one", "two"], 8)
+    with open(job.log, "a", encoding="utf-8") as log:
+        log.write("ee\n")
+    assert reader.progress(8)["lines"] == ["three"]
+
+
+def test_a_step_says_more_than_its_output():
+    assert telling_line(["Step 3/9 : RUN npm install", "added 1 package", " ---> 123"]) == "Step 3/9 : RUN npm install"
+    assert telling_line(["added 1 package", " ---> Running in 123"]) == "added 1 package"
+    assert telling_line([]) == ""
+
+
+def test_the_log_is_read_by_its_owner_only(tmp_path):
+    job = image_job.Job(str(tmp_path / "cache"), "name", "tag")
+    job.lock()
+    assert (tmp_path / "cache").stat().st_mode & 0o777 == 0o700

@@ -1,0 +1,169 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every bad input of the platform, as a person would meet it: one sentence from preflight, and nothing touched."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.support.playbooks import Environment, problems
+from tests.support.release import FakeRegistry, GitFolder
+
+DIGEST = "sha256:" + "a" * 64
+
+
+class EveryTag(dict):
+    def get(self, key, default=None):
+        return DIGEST
+
+
+@pytest.fixture(name="world", scope="module")
+def fixture_world(tmp_path_factory):
+    """A registry that has every image, and a repository."""
+    with FakeRegistry("basic") as registry:
+        registry.tags = EveryTag()
+        yield {
+            "litefarm_registry": "%s/litefarm" % registry.address,
+            "litefarm_repo": str(GitFolder(tmp_path_factory.mktemp("git") / "repo").path),
+            "litefarm_version": "v1.0.0",
+            "vault_registry_password": "correct-horse",
+        }
+
+
+@pytest.fixture(name="secrets", scope="module")
+def fixture_secrets(tmp_path_factory, world):
+    """A vault, made once."""
+    environment = Environment(tmp_path_factory.mktemp("secrets") / "inventory")
+    environment.set(**world)
+    process = environment.play("secrets.yml")
+    assert process.returncode == 0, process.stdout
+    return environment.vault.read_text()
+
+
+@pytest.fixture(name="environment")
+def fixture_environment(tmp_path, world, secrets):
+    environment = Environment(tmp_path / "inventory")
+    environment.set(**world)
+    environment.vault.write_text(secrets)
+    return environment
+
+
+def one_problem(process):
+    assert process.returncode != 0, process.stdout
+    found = problems(process)
+    assert len(found) == 1, process.stdout
+    return found[0]
+
+
+@pytest.fixture(name="wrong", scope="module")
+def fixture_wrong(tmp_path_factory, world, secrets):
+    """One run in which nearly everything is wrong: each problem must be told, and none hides another."""
+    environment = Environment(tmp_path_factory.mktemp("wrong") / "inventory")
+    environment.vault.write_text(secrets)
+    environment.set(
+        **{
+            **world,
+            "litefarm_version": "v99",
+            "litefarm_environment": "staging",
+            "litefarm_contact_email": "nobody",
+            "postgres_database": "{{ nowhere }}",
+            "postgres_max_connections": "many",
+        }
+    )
+    environment.host(postgres_max_conections=50, litefarm_private_address="192.0.2.99", postgres_port=70000)
+    environment.host("second", ansible_connection="ssh", ansible_host="127.0.0.1", ansible_port=1, ansible_user="root", litefarm_private_address=None)
+    hosts = environment.folder / "hosts.yml"
+    text = hosts.read_text().replace("\nwebapp:\n", "\nunused:\n").replace("postgres:\n  hosts:\n", "postgres:\n  hosts:\n    second:\n")
+    hosts.write_text(text.replace("litefarm:\n  hosts:\n", "litefarm:\n  hosts:\n    second:\n"))
+    process = environment.play("preflight.yml", "-vvv", "-e", json.dumps({"postgres_cpus": -1, "vault_jwt_secret": "changeme" * 5}))
+    return {"environment": environment, "process": process, "problems": problems(process)}
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "The secret vault_jwt_secret in {inventory}/group_vars/litefarm/vault.yml is a placeholder: remove it with ansible-vault edit",
+        "Nothing reads the variable postgres_max_conections in {inventory}/host_vars/litefarmapp.yml: rename it to postgres_max_connections if",
+        "postgres_port in {inventory}/host_vars/litefarmapp.yml is 70000: set it to a number from 1 to 65535.",
+        "postgres_cpus in option -e of the command line is -1: set it to a number from 0 to 256.",
+        "postgres_max_connections in {inventory}/group_vars/litefarm/test.yml does not fit: ",
+        "litefarm_contact_email in {inventory}/group_vars/litefarm/main.yml and {inventory}/group_vars/litefarm/test.yml is 'nobody', which is not",
+        "value of litefarm_environment must be one of: production, beta, got: staging",
+        "postgres_database in {inventory}/group_vars/litefarm/test.yml has no value ('nowhere' is undefined",
+        "No droplet is in the group webapp, and every environment needs one: add one in the inventory's hosts.yml.",
+        "The group postgres has litefarmapp and second, and it may have one droplet only",
+        "litefarm_private_address of second is not set: put the address of the droplet's private network in the inventory's hosts.yml.",
+        "litefarm_private_address of litefarmapp is 192.0.2.99 in {inventory}/host",
+        "second cannot be reached at 127.0.0.1 (connect to host 127.0.0.1 port 1: Connection refused): try 'ssh -p 1 root@127.0.0.1', then correct",
+        "There is no tag, branch or commit 'v99' in ",
+    ],
+)
+def test_a_bad_input_is_one_clear_sentence(wrong, sentence):
+    expected = sentence.format(inventory=wrong["environment"].folder)
+    assert len([each for each in wrong["problems"] if expected in each]) == 1, "\n".join(wrong["problems"])
+
+
+def test_no_problem_is_the_consequence_of_another(wrong):
+    assert len(wrong["problems"]) == 14, "\n".join(wrong["problems"])
+
+
+def test_nothing_is_touched_and_no_secret_is_shown(wrong):
+    text = wrong["process"].stdout
+    assert wrong["process"].returncode != 0
+    assert "changed=0" in text and "changed=1" not in text
+    assert "changemechangeme" not in text and "correct-horse" not in text
+
+
+def test_the_repository_as_it_is_has_no_problem(environment):
+    assert problems(environment.play("preflight.yml", "--check", "--limit", environment.droplet)) == []
+
+
+def test_beta_has_no_problem(tmp_path, world, secrets):
+    environment = Environment(tmp_path / "inventory", "beta")
+    environment.set(**world)
+    environment.vault.write_text(secrets)
+    assert problems(environment.play("preflight.yml")) == []
+
+
+def test_missing_secrets(environment):
+    environment.vault.unlink()
+    sentence = one_problem(environment.play("preflight.yml"))
+    assert sentence.startswith("The secrets vault_postgres_password, ")
+    assert sentence.endswith("are missing in %s: run playbooks/secrets.yml, which creates what is missing." % environment.vault)
+
+
+def test_two_environments_in_one_run(environment, tmp_path):
+    other = Environment(tmp_path / "other", "beta")
+    found = problems(environment.play("preflight.yml", inventories=[other.folder]))
+    assert found[0].startswith("Droplets of two inventories are in one run (")
+
+
+def test_an_unsupported_distribution_a_small_droplet_and_no_registry(environment):
+    requirements = {
+        "everywhere": ["base"],
+        "needed_groups": [],
+        "single_groups": [],
+        "distributions": {"Debian": ["99"]},
+        "memory_mb": 99999999,
+        "disk_free_mb": 99999999999,
+    }
+    variables = json.dumps({"preflight_requirements": requirements, "litefarm_registry": "127.0.0.1:1/litefarm"})
+    process = environment.play("preflight.yml", "-e", variables)
+    assert process.returncode != 0
+    for words in (
+        "which is not supported: rebuild the droplet with one of Debian 99.",
+        "MB of memory, and its services need",
+        "MB free below /, and a release",
+        "The registry 127.0.0.1:1 cannot be reached (Connection refused): correct litefarm_registry in option -e of the command line.",
+    ):
+        assert words in process.stdout
+
+
+def test_a_refused_login_is_told_without_the_password(environment, world):
+    environment.set(**{**world, "vault_registry_password": "wr0ng-Passw0rt"})
+    process = environment.play("preflight.yml", "-vvv")
+    assert "refuses the login of 'litefarm': correct vault_registry_password in the vault" in one_problem(process)
+    assert "wr0ng-Passw0rt" not in process.stdout

@@ -1,0 +1,106 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import pytest
+from ansible_collections.litefarm.platform.plugins.action.release import resolve
+from ansible_collections.litefarm.platform.plugins.module_utils.release import image_tag
+
+from tests.support.release import FakeRegistry, GitFolder
+
+NAMES = {key: "litefarm_%s in main.yml" % key for key in ("repo", "version", "registry", "username")}
+DIGEST = "sha256:" + "a" * 64
+SETTINGS = {"VITE_ENV": "production"}
+
+
+@pytest.fixture(name="folder", scope="module")
+def fixture_folder(tmp_path_factory):
+    return GitFolder(tmp_path_factory.mktemp("git") / "repo")
+
+
+@pytest.fixture(name="fake")
+def fixture_fake():
+    with FakeRegistry("basic") as fake:
+        yield fake
+
+
+def ask(folder, fake, **changes):
+    arguments = {
+        "repo": str(folder.path),
+        "version": "v1.0.0",
+        "environment": "production",
+        "registry": "%s/litefarm" % fake.address,
+        "registry_username": "litefarm",
+        "registry_password": "correct-horse",
+        "images": {"api": {"repository": "api"}, "webapp": {"repository": "webapp", "settings": SETTINGS}},
+        "ca_certificates": {},
+        "images_may_be_missing": False,
+    }
+    return resolve(dict(arguments, **changes), NAMES)
+
+
+def publish(folder, fake):
+    fake.tags["litefarm/api:%s" % folder.first] = DIGEST
+    fake.tags["litefarm/webapp:%s" % image_tag(folder.first, "production", SETTINGS)] = DIGEST
+
+
+def test_a_release_is_a_commit_and_digests(folder, fake):
+    publish(folder, fake)
+    commit, images, problems = ask(folder, fake)
+    assert problems == []
+    assert commit == folder.first
+    assert images["api"]["reference"] == "%s/litefarm/api@%s" % (fake.address, DIGEST)
+    assert images["webapp"]["tag"] == image_tag(folder.first, "production", SETTINGS)
+
+
+def test_other_settings_are_another_image():
+    one, other = image_tag("c", "beta", {"A": "1"}), image_tag("c", "beta", {"A": "2"})
+    assert one != other and one.startswith("c-beta-") and len(one) == len("c-beta-") + 8
+    assert image_tag("c", "beta", {"A": "1", "B": "2"}) == image_tag("c", "beta", {"B": "2", "A": "1"})
+    assert image_tag("c", "beta", None) == "c"
+
+
+def test_images_that_are_not_built_are_one_sentence(folder, fake):
+    _commit, images, problems = ask(folder, fake)
+    assert len(problems) == 1
+    assert "does not have %s/litefarm/api:%s and %s/litefarm/webapp:" % (fake.address, folder.first, fake.address) in problems[0]
+    assert "run playbooks/build.yml" in problems[0]
+    assert images["api"]["reference"] == "unresolved"
+    assert ask(folder, fake, images_may_be_missing=True)[2] == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"repo": ""}, "litefarm_repo is not set: name LiteFarm's git repository as litefarm_repo in main.yml."),
+        ({"version": ""}, "litefarm_version is not set: name the tag, branch or commit to run as litefarm_version in main.yml."),
+        ({"registry": ""}, "litefarm_registry is not set: name the registry of the images as litefarm_registry in main.yml."),
+        ({"version": "v9"}, "There is no tag, branch or commit 'v9' in {path}: correct litefarm_version in main.yml."),
+        ({"version": "0" * 40}, "There is no tag, branch or commit '" + "0" * 40 + "' in {path}: correct litefarm_version in main.yml."),
+        (
+            {"registry_password": "wrong"},
+            "The registry {address} refuses the login of 'litefarm': correct vault_registry_password in the vault, or litefarm_username in main.yml.",
+        ),
+        (
+            {"registry": "127.0.0.1:1/litefarm"},
+            "The registry 127.0.0.1:1 cannot be reached (Connection refused): correct litefarm_registry in main.yml.",
+        ),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(folder, fake, changes, sentence):
+    _commit, images, problems = ask(folder, fake, **changes)
+    assert problems == [sentence.format(path=folder.path, address=fake.address)]
+    assert images["api"]["reference"] == "unresolved"
+
+
+def test_an_unreachable_repository_is_one_sentence(folder, fake, tmp_path):
+    problems = ask(folder, fake, repo=str(tmp_path / "none"))[2]
+    assert len(problems) == 1
+    assert problems[0].startswith("The git repository %s cannot be reached" % (tmp_path / "none"))
+    assert problems[0].endswith("correct litefarm_repo in main.yml.")
+
+
+def test_a_full_commit_is_enough(folder, fake):
+    publish(folder, fake)
+    assert ask(folder, fake, version=folder.first)[2] == []
