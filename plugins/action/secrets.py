@@ -70,7 +70,7 @@ class VaultFile:
             raise SecretError("%s is not encrypted: encrypt it with ansible-vault encrypt, and consider what is in it as known to others." % short_path(path))
         try:
             self._text = self._vault.decrypt(self._ciphertext).decode()
-            self.values = loader.load(self._text, file_name=path, show_content=False) or {}
+            self.values = loader.load(self._text, file_name=os.path.abspath(path), show_content=False) or {}
         except AnsibleError as error:
             raise SecretError("%s cannot be read: give its vault password, and correct it with ansible-vault edit if it is no YAML." % short_path(path)) from error
 
