@@ -336,7 +336,10 @@ options:
         description: Limit of memory in MiB, instead of the service's.
         type: int
   upstream:
-    description: The file that says which port serves. Required for O(update=rolling).
+    description:
+      - The file that says which port serves, as C(server) lines to be included in an C(upstream) block of nginx. Required for
+        O(update=rolling).
+      - While a new release settles, the old one stands in it as C(backup), so that nginx asks it when the new one breaks down.
     type: dict
     suboptions:
       name:
@@ -443,7 +446,9 @@ release:
       type: str
       sample: api
     phase:
-      description: Where the release stands. One of C(current) (nothing was done), C(staged), C(switched), C(committed), C(reverted), C(absent), C(planned) (check mode).
+      description:
+        - Where the release stands. One of C(current) (nothing was done), C(staged), C(switched), C(committed), C(reverted), C(absent),
+          C(planned) (check mode).
       type: str
       sample: committed
     image:

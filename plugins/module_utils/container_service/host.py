@@ -159,7 +159,9 @@ class Host:
             source = mount["source"]
             if not mount["owner"]:
                 if apply and not os.path.lexists(source):
-                    raise ServiceError("The mount source %s does not exist on the droplet: create it first, or give the mount an owner to have it created." % source)
+                    raise ServiceError(
+                        "The mount source %s does not exist on the droplet: create it first, or give the mount an owner to have it created." % source
+                    )
                 continue
             uid, colon, gid = mount["owner"].partition(":")
             owner, mode = (int(uid), int(gid or uid)), int(mount["mode"], 8)

@@ -68,11 +68,16 @@ class Release:
         between_names = self.current is None and container.running and bool(self.previous)
         return between_names or upstream_port(self.upstream) == container.port
 
-    def upstream_wanted(self, container):
+    def upstream_wanted(self, container, backup=None):
         if container is None:
             return None
+        port = backup.port if backup is not None and backup.running else None
+        return upstream_text(self.service.upstream["name"], container.port, self.address(), port)
+
+    def address(self):
+        """Where nginx finds the published ports."""
         address = self.params["ports"][0]["address"]
-        return upstream_text(self.service.upstream["name"], container.port, "127.0.0.1" if address == "0.0.0.0" else address)
+        return "127.0.0.1" if address == "0.0.0.0" else address
 
     def unchanged(self):
         current = self.current
@@ -289,7 +294,10 @@ class Release:
                 {"name": shot["name"], "exit_code": code, "seconds": round(self.clock.monotonic() - began, 1), "output": self.service.masker(output)}
             )
             if code != 0:
-                reason = "did not end within %d s" % shot["timeout"] if code is None else ("ran out of memory" if details.oom_killed else "ended with exit code %d" % code)
+                if code is None:
+                    reason = "did not end within %d s" % shot["timeout"]
+                else:
+                    reason = "ran out of memory" if details.oom_killed else "ended with exit code %d" % code
                 raise ServiceError("The one-shot '%s' of the new release %s, so the release is refused." % (shot["name"], reason), log=output)
 
     def stage_incoming(self):
@@ -321,7 +329,7 @@ class Release:
 
     def switch_upstream(self):
         served_before = upstream_port(self.host.read_upstream()) == self.incoming.port
-        self.write(self.upstream_wanted(self.incoming))
+        self.write(self.upstream_wanted(self.incoming, backup=self.current))
         self.reached("write")
         try:
             self.command("validate")
@@ -377,6 +385,7 @@ class Release:
         self.guarded(self.settle)
         old, new = self.current, self.incoming
         if self.service.rolling:
+            self.guarded(self.stand_alone)
             if old is not None:
                 self.drain(old)
             self.reached("drain")
@@ -410,17 +419,24 @@ class Release:
             self.clock.sleep(min(self.params["probe_interval"], max(0.1, limit - self.clock.monotonic())))
         self.reached("settle")
 
+    def stand_alone(self):
+        if self.host.read_upstream() != self.upstream_wanted(self.incoming):
+            self.write(self.upstream_wanted(self.incoming))
+            self.reload_upstream()
+        self.reached("alone")
+
     def drain(self, container):
         """nginx lets its old workers finish; they are the ones still connected to the old port."""
-        address = self.params["ports"][0]["address"]
-        address = "127.0.0.1" if address == "0.0.0.0" else address
         limit = self.clock.monotonic() + self.params["drain_timeout"]
         quiet = 0
         while quiet < 2:
-            left = self.host.connections(address, container.port)
+            left = self.host.connections(self.address(), container.port)
             quiet = 0 if left else quiet + 1
             if left and self.clock.monotonic() >= limit:
-                self.warnings.append("%d connections to the old release of %s were still open after drain_timeout (%d s) and were cut." % (left, self.name, self.params["drain_timeout"]))
+                self.warnings.append(
+                    "%d connections to the old release of %s were still open after drain_timeout (%d s) and were cut."
+                    % (left, self.name, self.params["drain_timeout"])
+                )
                 return
             if quiet < 2:
                 self.clock.sleep(0.2)

@@ -1,7 +1,10 @@
 # Copyright (c) 2026 the litefarm.platform authors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Stands in for nginx: sends each new connection to the port of the upstream file as it was at the last SIGHUP; open ones stay."""
+"""Stands in for nginx: sends each new connection to the upstream file's first server, as it was at the last SIGHUP; open ones stay.
+
+Where the first server refuses, the backup is asked.
+"""
 
 import re
 import signal
@@ -10,15 +13,15 @@ import sys
 import threading
 
 path, port = sys.argv[1], int(sys.argv[2])
-target = [None]
+targets = []
 
 
 def load(*unused):
     try:
         with open(path, encoding="utf-8") as file:
-            target[0] = int(re.search(r"server 127\.0\.0\.1:(\d+) max_fails=0;", file.read()).group(1))
+            targets[:] = [int(port) for port in re.findall(r"^server 127\.0\.0\.1:(\d+) (?:max_fails=0|backup);$", file.read(), re.MULTILINE)]
     except FileNotFoundError:
-        target[0] = None
+        targets.clear()
 
 
 def pump(source, sink):
@@ -34,12 +37,18 @@ def pump(source, sink):
             pass
 
 
+def connect():
+    for port in list(targets):
+        try:
+            return socket.create_connection(("127.0.0.1", port), 5)
+        except OSError:
+            pass
+    return None
+
+
 def serve(client):
-    try:
-        if target[0] is None:
-            raise ConnectionRefusedError
-        upstream = socket.create_connection(("127.0.0.1", target[0]), 5)
-    except OSError:
+    upstream = connect()
+    if upstream is None:
         client.sendall(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
         client.close()
         return

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import re
+
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.engine import Container, Details
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import LABEL, Service, ServiceError, upstream_port
+from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import LABEL, Service, ServiceError
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.probes import Answer
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.release import Release
 
@@ -60,6 +62,11 @@ def parameters(update, image, **more):
     return params
 
 
+def ports_of(content):
+    """The ports of an upstream file, the backup last."""
+    return [int(port) for port in re.findall(r"^server 127\.0\.0\.1:(\d+) (?:max_fails=0|backup);$", content or "", re.MULTILINE)]
+
+
 class Killed(BaseException):
     """SIGKILL: nothing of the program runs after it."""
 
@@ -108,7 +115,7 @@ class Droplet:
         self.failing_shots = set()
         self.ran_shots = []
         self.file = None
-        self.loaded = None
+        self.loaded = []
         self.refuses = set()
         self.folders = {}
         self.count = 0
@@ -126,7 +133,7 @@ class Droplet:
     def serving(self):
         """The image that answers a request now."""
         if self.rolling:
-            answers = [c for c in self.containers.values() if c.state == "running" and port_of(c) == self.loaded]
+            answers = [c for port in self.loaded for c in self.containers.values() if c.state == "running" and port_of(c) == port]
         else:
             answers = [c for c in self.containers.values() if c.state == "running" and LABEL + "service" in c.body["Labels"]]
         return answers[0].body["Image"] if answers else "nobody"
@@ -140,7 +147,7 @@ class Droplet:
             back = container.policy == "always" or (container.policy == "unless-stopped" and not container.stopped_by_hand)
             if back and container.finished_at + container.state != "created":
                 container.state = "running"
-        self.loaded = upstream_port(self.file)
+        self.loaded = ports_of(self.file)
 
     def running(self):
         return [c.name for c in self.containers.values() if c.state == "running"]
@@ -299,7 +306,7 @@ class Host:
         if command[0] in self.droplet.refuses:
             return 1, "%s says no" % command[0]
         if command[0] == "reload":
-            self.droplet.loaded = upstream_port(self.droplet.file)
+            self.droplet.loaded = ports_of(self.droplet.file)
         return 0, ""
 
     def connections(self, address, port):

@@ -136,3 +136,5 @@ def test_upstream_text_and_back():
     assert content.endswith("\nserver 127.0.0.1:15001 max_fails=0;\n") and content.count("\n") == 2
     assert model.upstream_port(content) == 15001
     assert model.upstream_port(None) is None and model.upstream_port("# server 127.0.0.1:1;\n") is None
+    both = model.upstream_text("api", 15001, backup=15000)
+    assert both.endswith("\nserver 127.0.0.1:15001 max_fails=0;\nserver 127.0.0.1:15000 backup;\n") and model.upstream_port(both) == 15001

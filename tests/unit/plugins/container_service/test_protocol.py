@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import ServiceError, upstream_port
+from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import ServiceError
 
 from . import fakes
 from .protocol import tables
@@ -45,7 +45,7 @@ def seen(droplet, update):
         "current": shown(droplet.named("web")),
         "next": shown(droplet.named("web.next")),
         "previous": ", ".join(NAMES[c.body["Image"]] for c in previous) or "-",
-        "upstream": by_port[upstream_port(droplet.file)] if update == "rolling" else "-",
+        "upstream": ", else ".join(by_port[port] for port in fakes.ports_of(droplet.file)) or "-",
         "serves": NAMES[droplet.serving()],
     }
 
@@ -72,7 +72,7 @@ def settled(droplet, update, image, retained):
     assert NAMES[droplet.serving()] == image
     assert set(droplet.folders) >= {c.body["Labels"]["litefarm.platform.spec"] for c in droplet.containers.values()}
     if update == "rolling":
-        assert droplet.loaded == upstream_port(droplet.file) == fakes.port_of(droplet.named("web"))
+        assert droplet.loaded == fakes.ports_of(droplet.file) == [fakes.port_of(droplet.named("web"))]
 
 
 @pytest.mark.parametrize("update", ["rolling", "recreate"])
@@ -213,7 +213,7 @@ def test_revert_after_a_kill_at(update, row):
 
 
 REVERT_STEPS = {
-    "rolling": ["start", "probe", "keep", "write", "validate", "reload", "settle", "drain", "stop", "retire", "name", "prune"],
+    "rolling": ["start", "probe", "keep", "write", "validate", "reload", "settle", "alone", "drain", "stop", "retire", "name", "prune"],
     "recreate": ["stop", "start", "keep", "probe", "settle", "retire", "name", "prune"],
 }
 

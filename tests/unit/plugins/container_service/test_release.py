@@ -53,11 +53,11 @@ def test_first_release_that_fails_while_settling_takes_its_upstream_file_away():
 def test_crash_while_settling_goes_back():
     droplet = fakes.Droplet(True)
     fakes.run(droplet, "rolling", "good:1")
-    bad_port = 15001
 
     def crash():
-        if droplet.loaded == bad_port:
-            droplet.named("web.next").restarts = 1
+        if droplet.loaded[:1] == [15001]:
+            droplet.named("web.next").state = "exited"
+        assert droplet.serving() == "good:1"
 
     droplet.clock.at_sleep.append(crash)
     error = fails(droplet, "rolling", "bad:1")
@@ -231,7 +231,7 @@ def test_absent(update):
     fakes.run(droplet, update, "a:1")
     fakes.run(droplet, update, "b:1")
     assert fakes.run(droplet, update, "b:1", operation="absent").changed
-    assert droplet.containers == {} and droplet.folders == {} and droplet.file is None and droplet.loaded is None
+    assert droplet.containers == {} and droplet.folders == {} and droplet.file is None and droplet.loaded == []
     assert not fakes.run(droplet, update, "b:1", operation="absent").changed
 
 
