@@ -1,0 +1,98 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import pathlib
+
+import pytest
+import yaml
+from ansible.inventory.manager import InventoryManager
+from ansible.parsing.dataloader import DataLoader
+from ansible.parsing.vault import VaultSecret
+from ansible.vars.manager import VariableManager
+from lab.inventory import Overlay, droplets_of
+from lab.keys import Keys
+from lab.settings import BUILDER_DROPLET, DROPLETS
+
+
+@pytest.fixture
+def overlay(settings, tmp_path):
+    real = tmp_path / "inventories" / "production"
+    group_vars = real / "group_vars" / "litefarm"
+    group_vars.mkdir(parents=True)
+    (real / "hosts.yml").write_text("litefarm: {hosts: {litefarmapp: {ansible_host: 203.0.113.10, litefarm_private_address: 192.0.2.10}}}\n")
+    (group_vars / "main.yml").write_text("litefarm_repo: https://real.example/x.git\nlitefarm_environment: production\n")
+    (group_vars / "vault.yml").write_text("encrypted with a password that the lab does not have")
+    return Overlay(settings, "production")
+
+
+@pytest.fixture
+def keys(settings):
+    return Keys(settings.state / "keys")
+
+
+def write(overlay, keys, endpoints):
+    overlay.write([BUILDER_DROPLET, *DROPLETS["production"]], endpoints, keys)
+
+
+def variables(overlay, host, password=None):
+    loader = DataLoader()
+    if password:
+        loader.set_vault_secrets([("default", VaultSecret(password.encode()))])
+    inventory = InventoryManager(loader=loader, sources=[str(overlay.path)])
+    return VariableManager(loader=loader, inventory=inventory).get_vars(host=inventory.get_host(host))
+
+
+def test_the_lab_s_addresses_and_endpoints_win_and_the_rest_is_the_real_inventory_s(overlay, keys):
+    write(overlay, keys, {"litefarm_repo": "git://10.1.1.5/sample.git"})
+    found = variables(overlay, "litefarmapp")
+    assert found["litefarm_repo"] == "git://10.1.1.5/sample.git"
+    assert found["litefarm_environment"] == "production"
+    assert found["ansible_host"] == "10.1.1.11"
+    assert found["litefarm_private_address"] == "10.1.2.11"
+
+
+def test_host_keys_are_checked(overlay, keys, settings):
+    write(overlay, keys, {})
+    arguments = variables(overlay, "litefarmapp")["ansible_ssh_common_args"]
+    assert "StrictHostKeyChecking=yes" in arguments
+    assert f"UserKnownHostsFile={settings.state}/known_hosts" in arguments
+
+
+def test_the_builder_is_a_host_of_its_group_and_of_no_environment(overlay, keys):
+    write(overlay, keys, {})
+    inventory = InventoryManager(loader=DataLoader(), sources=[str(overlay.path)])
+    assert inventory.get_groups_dict()["builder"] == [BUILDER_DROPLET.name]
+    assert inventory.get_groups_dict()["litefarm"] == ["litefarmapp"]
+
+
+def test_the_real_vault_is_never_linked_and_the_lab_s_own_is_written_once(overlay, keys):
+    write(overlay, keys, {})
+    overlay.write_vault({"vault_registry_password": "first"}, "lab password")
+    overlay.write_vault({"vault_registry_password": "second"}, "lab password")
+    vault = overlay.group_vars / "vault.yml"
+    assert vault.read_text().startswith("$ANSIBLE_VAULT;")
+    assert not vault.is_symlink()
+    assert variables(overlay, "litefarmapp", "lab password")["vault_registry_password"] == "first"
+
+
+def test_files_that_left_the_real_inventory_leave_the_overlay(overlay, keys):
+    extra = overlay.real / "group_vars" / "litefarm" / "extra.yml"
+    extra.write_text("a: 1\n")
+    write(overlay, keys, {})
+    assert variables(overlay, "litefarmapp")["a"] == 1
+    extra.unlink()
+    write(overlay, keys, {})
+    assert not (overlay.group_vars / "extra.yml").is_symlink()
+
+
+def test_certificates_stay_readable(overlay, keys):
+    write(overlay, keys, {"litefarm_ca_certificates": {"lab": "-----BEGIN\nabc\n-----END\n"}})
+    path = next(path for path in overlay.group_vars.glob("*.yml") if not path.is_symlink())
+    assert "  lab: |\n    -----BEGIN\n    abc\n" in path.read_text()
+    assert yaml.safe_load(path.read_text())["litefarm_ca_certificates"]["lab"] == "-----BEGIN\nabc\n-----END\n"
+
+
+def test_droplets_of_an_environment(overlay):
+    assert droplets_of(pathlib.Path(overlay.real)) == ["litefarmapp"]
