@@ -9,6 +9,7 @@ import re
 import subprocess
 
 import pytest
+import yaml
 
 FACTS = {"memtotal_mb": 3915}
 
@@ -189,3 +190,46 @@ def test_a_failed_backup_removes_no_old_one(backup):
     names = [old(backup.folder, days) for days in (20, 30, 40)]
     assert backup(keep_minimum=1, DUMP_STATUS="1").returncode != 0
     assert dumps(backup.folder) == sorted(names)
+
+
+@pytest.fixture
+def create_cluster(repo, tmp_path):
+    """create_cluster() runs the one-shot of the role in a data folder, with an initdb that fills the folder that it is given."""
+    tasks = yaml.safe_load((repo / "roles" / "postgres" / "tasks" / "main.yml").read_text())
+    service = next(task["litefarm.platform.container_service"] for task in tasks if "litefarm.platform.container_service" in task)
+    command = next(shot["command"] for shot in service["one_shots"] if shot["name"] == "cluster")
+    data, program = tmp_path / "data", tmp_path / "bin" / "initdb"
+    data.mkdir()
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\nfolder=${1#--pgdata=}\nmkdir "$folder" && echo 17 > "$folder/PG_VERSION" && exit "${INITDB_STATUS:-0}"\n')
+    program.chmod(0o755)
+
+    def run(**environment):
+        script = command[-1].replace("/var/lib/postgresql/data", str(data))
+        path = f"{program.parent}:/usr/bin:/bin"
+        return subprocess.run([*command[:-1], script], env={"PATH": path, **environment}, capture_output=True, check=False).returncode
+
+    run.data = data
+    return run
+
+
+def test_a_cluster_is_created_once_and_in_one_step(create_cluster):
+    assert create_cluster() == 0
+    (create_cluster.data / "pgdata" / "table").write_text("a row")
+    assert create_cluster() == 0
+    assert [path.name for path in create_cluster.data.iterdir()] == ["pgdata"]
+    assert (create_cluster.data / "pgdata" / "table").read_text() == "a row"
+
+
+def test_half_a_cluster_is_never_taken_for_one(create_cluster):
+    assert create_cluster(INITDB_STATUS="1") != 0
+    assert not (create_cluster.data / "pgdata").exists()
+    assert create_cluster() == 0
+    assert [path.name for path in create_cluster.data.iterdir()] == ["pgdata"]
+
+
+def test_a_folder_that_is_no_cluster_is_left_alone(create_cluster):
+    (create_cluster.data / "pgdata").mkdir()
+    (create_cluster.data / "pgdata" / "mine").write_text("precious")
+    assert create_cluster() != 0
+    assert (create_cluster.data / "pgdata" / "mine").read_text() == "precious"
