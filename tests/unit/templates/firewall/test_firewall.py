@@ -91,3 +91,21 @@ def test_it_is_loaded_before_the_network_and_stopping_it_opens_nothing(render):
     assert "Before=network-pre.target shutdown.target" in unit
     assert "After=local-fs.target nftables.service" in unit
     assert not [line for line in unit if line.startswith("ExecStop")]
+
+
+@pytest.mark.parametrize(
+    ("client", "accepted"),
+    [
+        ("192.0.2.10", True),
+        ("198.51.100.0/24", True),
+        ("2001:db8::1", True),
+        ("fe80::/10", True),
+        ("db.example.org", False),
+        ("deadbeef", False),
+        ("", False),
+        ("192.0.2.10; drop", False),
+    ],
+)
+def test_clients_are_addresses_never_names(evaluate, client, accepted):
+    services = [{"name": "postgres", "port": 5432, "from": ["192.0.2.1", client]}]
+    assert evaluate("firewall", "firewall__names", firewall_services=services) == ([] if accepted else [client])
