@@ -69,5 +69,6 @@ class ActionModule(ActionBase):
     @staticmethod
     def text_of(value, dest):
         if isinstance(value, (dict, list)):
-            raise AnsibleActionFail("%s: content is a %s, not text; use a filter such as to_nice_json" % (dest, "list" if isinstance(value, list) else "dictionary"))
+            kind = "list" if isinstance(value, list) else "dictionary"
+            raise AnsibleActionFail("%s: content is a %s, not text; use a filter such as to_nice_json" % (dest, kind))
         return str(value)

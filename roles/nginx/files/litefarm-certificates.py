@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # Copyright (c) 2026 the litefarm.platform authors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -225,7 +224,9 @@ class Certificates:
         self.unlink(former)
         if made:
             shutil.rmtree(self.tls / "placeholder")
-        raise Trouble("Two sites declare the same host name: %s" % clash.group(0) if code == 0 else text.replace("nginx: configuration file /etc/nginx/nginx.conf test failed", ""))
+        if code == 0:
+            raise Trouble("Two sites declare the same host name: %s" % clash.group(0))
+        raise Trouble(text.replace("nginx: configuration file /etc/nginx/nginx.conf test failed", "").strip())
 
 
 def said(text):
