@@ -45,7 +45,7 @@ def ensure() -> docker.DockerClient:
     if not _answers(within=3):
         _start()
     if not _answers(within=60):
-        raise LabError(f"The Docker engine was started and does not answer. Its log: {_LOG}, or journalctl -u docker.")
+        raise LabError(f"The Docker engine was started and does not answer. {_last_words()}")
     return connect()
 
 
@@ -61,6 +61,12 @@ def _answers(within: float) -> bool:
             time.sleep(0.5)
 
 
+def _last_words() -> str:
+    if Path("/run/systemd/system").is_dir():
+        return "See journalctl -u docker."
+    return "The end of its log:\n" + "\n".join(Path(_LOG).read_text(errors="replace").splitlines()[-5:])
+
+
 def _start() -> None:
     if Path("/run/systemd/system").is_dir():
         say("Docker engine: started by systemd")
@@ -74,9 +80,11 @@ def _start() -> None:
     subprocess.run(as_root(["sh", "-c", f"setsid dockerd >> {_LOG} 2>&1 < /dev/null &"]), check=True)
 
 
-def _runs_engine(pid_file: Path) -> bool:
+def _runs_engine(pid_file: Path, processes: Path = Path("/proc")) -> bool:
+    """Whether the process is alive: where nobody reaps them, killed ones stay in the list as zombies."""
     try:
-        name = Path(f"/proc/{pid_file.read_text().strip()}/comm").read_text().strip()
+        status = (processes / pid_file.read_text().strip() / "status").read_text()
     except OSError:
         return False
-    return name in ("dockerd", "containerd")
+    words = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    return words["Name"] in ("dockerd", "containerd") and not words["State"].startswith("Z")
