@@ -596,7 +596,7 @@ class Release:
     def exit_reason(self, container, began):
         details = self.engine.inspect(container.id)
         codes, oom = self.engine.deaths(container.id, began)
-        restarts = ", restarted %d times" % details.restarts if details.restarts else ""
+        restarts = ", restarts: %d" % details.restarts if details.restarts else ""
         if details.oom_killed or oom:
             return "out of memory: the limit is %d MB%s" % (self.params["memory_mb"], restarts)
         if details.running and not codes:

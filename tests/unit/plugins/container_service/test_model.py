@@ -60,7 +60,8 @@ CHANGES = {
     "stop_timeout": 1,
     "update": "rolling",
 }
-NO_CHANGES = {"probes", "healthy_after", "probe_interval", "start_timeout", "settle", "drain_timeout", "one_shots", "upstream", "retain", "pull", "state", "name"}
+NO_CHANGES = {"name", "state", "pull", "probes", "healthy_after", "probe_interval", "start_timeout", "settle", "drain_timeout"}
+NO_CHANGES |= {"one_shots", "upstream", "retain"}
 
 
 def test_every_parameter_either_makes_another_container_or_does_not():
