@@ -139,9 +139,8 @@ class VariableCheck:
 
     def _one(self, name, option, role):
         value, reason = evaluate(self._templar, self._variables, name)
-        place = self._places.of(name, "the defaults of the role %s" % role if role else None)
         if reason:
-            return self._undefined(name, reason, place)
+            return self._undefined(name, reason, role)
         if value is None:
             if not option.get("required"):
                 return []
@@ -153,14 +152,21 @@ class VariableCheck:
             # A value that must not be logged may be in the message of its own check.
             hidden = result._no_log_values | ({str(value)} if option.get("no_log") else set())
             messages = ["it has a wrong type"] if option.get("no_log") else remove_values(result.error_messages, hidden)
+            place = self._place(name, role)
             return ["%s in %s does not fit: %s: correct it." % (name, place, message.rstrip(".")) for message in messages]
-        return out_of_range(name, result.validated_parameters[name], self._limits, place)
+        if not out_of_range(name, result.validated_parameters[name], self._limits, ""):
+            return []
+        return out_of_range(name, result.validated_parameters[name], self._limits, self._place(name, role))
 
-    def _undefined(self, name, reason, place):
+    def _place(self, name, role):
+        """Looked for only when there is something to say, because it reads files."""
+        return self._places.of(name, "the defaults of the role %s" % role if role else None)
+
+    def _undefined(self, name, reason, role):
         missing = re.search(r"'(\w+)' is undefined", reason)
         if missing and missing.group(1) in self._silent:
             return []
         # What is computed from facts has no value on a droplet that did not answer, which is reported already.
         if not self._has_facts and "has no attribute" in reason:
             return []
-        return ["%s in %s has no value (%s): define what it uses, or correct it." % (name, place, droplet_rules.first_line(reason))]
+        return ["%s in %s has no value (%s): define what it uses, or correct it." % (name, self._place(name, role), droplet_rules.first_line(reason))]
