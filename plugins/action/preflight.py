@@ -6,8 +6,12 @@ from __future__ import annotations
 
 import datetime
 
-from cryptography import x509
-from cryptography.hazmat.primitives import serialization
+try:
+    from cryptography import x509
+    from cryptography.hazmat.primitives import serialization
+except ImportError:
+    # ansible-core depends on it; only a check that imports every plugin by itself does without.
+    x509 = serialization = None
 
 from ansible_collections.litefarm.platform.plugins.module_utils import droplet_rules, secret_rules
 from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import ControlNodeAction, evaluate

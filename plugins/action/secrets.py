@@ -72,7 +72,9 @@ class VaultFile:
             self._text = self._vault.decrypt(self._ciphertext).decode()
             self.values = loader.load(self._text, file_name=os.path.abspath(path), show_content=False) or {}
         except AnsibleError as error:
-            raise SecretError("%s cannot be read: give its vault password, and correct it with ansible-vault edit if it is no YAML." % short_path(path)) from error
+            raise SecretError(
+                "%s cannot be read: give its vault password, and correct it with ansible-vault edit if it is no YAML." % short_path(path)
+            ) from error
 
     def add(self, created):
         if not self._vault.secrets:

@@ -29,7 +29,9 @@ def droplet_problems(host, facts, requirements):
                 % (host, disk["free_mb"], path, requirements["disk_free_mb"])
             )
     if droplet.get("uid", 0) != 0:
-        problems.append("Modules run as uid %d on %s, not as root: let its user become root without a password, or give --ask-become-pass." % (droplet["uid"], host))
+        problems.append(
+            "Modules run as uid %d on %s, not as root: let its user become root without a password, or give --ask-become-pass." % (droplet["uid"], host)
+        )
     if droplet.get("systemd") is False:
         problems.append("%s is not run by systemd: the platform needs a droplet with an ordinary init." % host)
     return problems
@@ -83,7 +85,10 @@ def group_problems(groups, needed, single):
     for group in single:
         members = groups.get(group) or []
         if len(members) > 1:
-            problems.append("The group %s has %s, and it may have one droplet only: remove the others in the inventory's hosts.yml." % (group, " and ".join(sorted(members))))
+            problems.append(
+                "The group %s has %s, and it may have one droplet only: remove the others in the inventory's hosts.yml."
+                % (group, " and ".join(sorted(members)))
+            )
     return problems
 
 
@@ -92,9 +97,15 @@ def environment_problems(environments, folders):
     if not environments:
         return ["No droplet is in the group litefarm: give an inventory that has one, for example -i inventories/production."]
     if len(set(folders.values())) > 1:
-        return ["Droplets of two inventories are in one run (%s), and one would get the other's variables: run the playbook once for each, with one -i." % _by_value(folders)]
+        return [
+            "Droplets of two inventories are in one run (%s), and one would get the other's variables: run the playbook once for each, with one -i."
+            % _by_value(folders)
+        ]
     if len(set(environments.values())) > 1:
-        return ["Droplets of two environments are in one run (%s): give every droplet the same litefarm_environment, or keep them in two inventories." % _by_value(environments)]
+        return [
+            "Droplets of two environments are in one run (%s): give every droplet the same litefarm_environment, or keep them in two inventories."
+            % _by_value(environments)
+        ]
     return []
 
 

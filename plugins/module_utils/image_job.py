@@ -135,7 +135,15 @@ def check_out(parameters, folder, cache):
         environment["GIT_SSL_CAINFO"] = write_bundle(pem, os.path.join(cache, "ca.pem"))
 
     def git(*arguments):
-        process = subprocess.run(["git"] + list(arguments), env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        process = subprocess.run(
+            ["git"] + list(arguments),
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
         output = re.sub(r"(://)[^/@\s]*@", r"\1", process.stdout)
         if output.strip():
             say(output)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import math
 import re
 
-PLACEHOLDERS = re.compile(r"change.?me|placeholder|replace.?(me|this)|to.?be.?(done|set)|example|dummy|insert.?here|your.?(secret|password|key)|^<.*>$", re.IGNORECASE)
+PLACEHOLDERS = re.compile(
+    r"change.?me|placeholder|replace.?(me|this)|to.?be.?(done|set)|example|dummy|insert.?here|your.?(secret|password|key)|^<.*>$", re.IGNORECASE
+)
 COMMON = ("password", "secret", "litefarm", "postgres", "qwerty", "123456", "abcdef", "letmein", "admin")
 
 
@@ -69,7 +71,9 @@ def check(secrets, values, vault):
             continue
         reason = weakness(value, secret.get("minimum", 0)) if kind in ("token", "supplied") else pem_weakness(value, kind)
         if reason:
-            advice = "put in a real one (%s)" % secret["obtain"] if supplied else "remove it with ansible-vault edit, and playbooks/secrets.yml creates a strong one"
+            advice = "remove it with ansible-vault edit, and playbooks/secrets.yml creates a strong one"
+            if supplied:
+                advice = "put in a real one (%s)" % secret["obtain"]
             problems.append("The secret %s in %s %s: %s." % (name, vault, reason, advice))
         elif kind == "token" and value in seen:
             problems.append("The secrets %s and %s in %s are equal: remove one, and playbooks/secrets.yml creates another." % (seen[value], name, vault))

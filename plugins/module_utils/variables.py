@@ -138,4 +138,4 @@ def independent(problems, raw_values):
 def first_sentence(description):
     """What a variable is for, in few words."""
     text = description[0] if isinstance(description, list) and description else description
-    return str(text or "").split(". ")[0].rstrip(".")
+    return str(text or "").split(". ", maxsplit=1)[0].rstrip(".")

@@ -134,7 +134,6 @@ log:
 
 import os
 import shutil
-import sys
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.litefarm.platform.plugins.module_utils import image_job
@@ -203,4 +202,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -141,7 +141,8 @@ def database(module, docker, wanted, running):
     names = [container["name"] for container in running if container["service"] == wanted["service"] and container["status"] == "running"]
     if not names:
         return {"error": "its container does not run"}
-    psql = ["psql", "--no-psqlrc", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1", "--set=name=%s" % wanted["database"], "--dbname=postgres", "--file=-"]
+    psql = ["psql", "--no-psqlrc", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1", "--dbname=postgres", "--file=-"]
+    psql.append("--set=name=%s" % wanted["database"])
     code, answer, error = module.run_command([docker, "exec", "--interactive", "--user", str(wanted["user"]), names[0]] + psql, data=QUESTION)
     if code:
         return {"error": (error.strip().splitlines() or ["psql failed"])[-1]}
