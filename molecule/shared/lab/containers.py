@@ -12,7 +12,6 @@ import time
 from dataclasses import dataclass, field
 
 import docker
-from docker.types import EndpointConfig
 
 from .networks import PRIVATE, PUBLIC
 from .settings import LABEL, Settings
@@ -58,10 +57,10 @@ def ensure(client: docker.DockerClient, settings: Settings, part: Part) -> bool:
     """True if the container was made now."""
     container = get(client, settings, part.name)
     if container is not None and (part.precious or container.labels.get(SPEC) == part.fingerprint()):
-        if container.status == "running":
-            return False
         try:
-            container.start()
+            _attach(client, settings, part, container)
+            if container.status != "running":
+                container.start()
             return False
         except docker.errors.APIError:
             # Its network or a volume is gone: nothing that can be started again.
@@ -71,11 +70,34 @@ def ensure(client: docker.DockerClient, settings: Settings, part: Part) -> bool:
     return True
 
 
+def _attach(client: docker.DockerClient, settings: Settings, part: Part, container) -> None:
+    """A network that was removed under a container, and made again, is another network to the engine."""
+    attached = container.attrs["NetworkSettings"]["Networks"]
+    for name, endpoint in _endpoints(settings, part).items():
+        network = client.networks.get(name)
+        if name in attached:
+            if attached[name]["NetworkID"] in ("", network.id):
+                continue
+            network.disconnect(container, force=True)
+        network.connect(container, **endpoint)
+
+
+def _endpoints(settings: Settings, part: Part) -> dict[str, dict]:
+    endpoints = {
+        settings.name(PUBLIC): {
+            "ipv4_address": settings.public_address(part.number), "aliases": [part.name, *part.aliases],
+        }
+    }
+    if part.private:
+        endpoints[settings.name(PRIVATE)] = {
+            "ipv4_address": settings.private_address(part.number), "aliases": [f"{part.name}.private"],
+        }
+    return endpoints
+
+
 def _create(client: docker.DockerClient, settings: Settings, part: Part):
+    endpoints = _endpoints(settings, part)
     public = settings.name(PUBLIC)
-    endpoint = EndpointConfig(
-        client.api._version, ipv4_address=settings.public_address(part.number), aliases=[part.name, *part.aliases]
-    )
     volumes = {settings.name(name): {"bind": path, "mode": "rw"} for name, path in part.volumes.items()}
     for name in part.volumes:
         client.volumes.create(settings.name(name), labels={**settings.labels, PART: part.name})
@@ -90,17 +112,16 @@ def _create(client: docker.DockerClient, settings: Settings, part: Part):
         hostname=part.name,
         labels={**settings.labels, PART: part.name, SPEC: part.fingerprint()},
         network=public,
-        networking_config={public: endpoint},
+        networking_config={public: client.api.create_endpoint_config(**endpoints.pop(public))},
         volumes=volumes,
         ports={f"{port}/tcp": ("127.0.0.1", None) for port in part.published},
         environment=part.environment,
         restart_policy={"Name": "unless-stopped"},
         **part.options,
     )
-    if part.private:
-        client.networks.get(settings.name(PRIVATE)).connect(
-            container, ipv4_address=settings.private_address(part.number), aliases=[f"{part.name}.private"]
-        )
+    # Older engines take only one network when a container is created.
+    for name, endpoint in endpoints.items():
+        client.networks.get(name).connect(container, **endpoint)
     container.put_archive("/", archive(part.files))
     container.rename(settings.name(part.name))
     return container
