@@ -310,7 +310,7 @@ def main():
     }
     try:
         result = ConfigFiles(module.params, check_mode=module.check_mode).apply()
-    except ConfigFilesError as error:
+    except (ConfigFilesError, OSError) as error:
         module.fail_json(msg=str(error), invocation=invocation)
     if not module._diff:
         del result["diff"]

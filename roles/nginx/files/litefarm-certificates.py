@@ -8,7 +8,7 @@ Reads /etc/litefarm/nginx/certificates.json. A site's files are /etc/litefarm/tl
 files, so certificate and key change together.
 
   (no option)   obtain what is missing or does not fit, link, reload; prints a line "changed: ..." for each change
-  --check       only print what would change
+  --check       only print what would change; reads the settings from standard input, as the file may be of yesterday
   --validate    make the placeholder and links that nginx needs to start at all, then have nginx check its configuration
   --reload      after a renewal: link, reload
 """
@@ -241,8 +241,8 @@ def main():
     for option in ("check", "validate", "reload"):
         group.add_argument("--" + option, action="store_true")
     options = parser.parse_args()
-    with open(SETTINGS, encoding="utf-8") as handle:
-        certificates = Certificates(json.load(handle), check=options.check)
+    settings = sys.stdin.read() if options.check else pathlib.Path(SETTINGS).read_text(encoding="utf-8")
+    certificates = Certificates(json.loads(settings), check=options.check)
     try:
         if options.validate:
             certificates.validate()
