@@ -203,9 +203,10 @@ class Release:
 
     def finish_or_undo(self):
         """The release of an earlier run serves already: keep it if it is well, to have something to come back to."""
-        started = self.clock.now()
+        rounds = self.params["healthy_after"]
         try:
-            self.watch(self.incoming, self.params["healthy_after"], self.params["start_timeout"], started)
+            # It had its time to start; nobody wants to wait again for a release that is not declared any more.
+            self.watch(self.incoming, rounds, min(self.params["start_timeout"], 3 * rounds * self.params["probe_interval"]))
             if self.service.rolling:
                 self.reload_upstream()
         except (Bad, ServiceError):
@@ -221,7 +222,7 @@ class Release:
             self.changed = True
         try:
             self.bring_up(current)
-            self.watch(current, self.params["healthy_after"], self.params["start_timeout"], started)
+            self.watch(current, self.params["healthy_after"], self.params["start_timeout"])
         except (Bad, ServiceError) as error:
             raise self.report(current, error, started, "It is the declared release, so there is nothing to go back to; nothing was removed.") from error
         if self.service.rolling and self.upstream != self.upstream_wanted(current):
@@ -303,10 +304,10 @@ class Release:
     def stage_incoming(self):
         """From `create` on; for rolling the new one runs beside the old one, for recreate it waits."""
         if self.service.rolling:
-            container, began = self.incoming, self.clock.now()
+            container = self.incoming
             self.start(container)
             self.reached("start")
-            self.watch(container, self.params["healthy_after"], self.params["start_timeout"], began)
+            self.watch(container, self.params["healthy_after"], self.params["start_timeout"])
             self.reached("probe")
             self.policy(container, "unless-stopped")
             self.reached("keep")
@@ -354,12 +355,11 @@ class Release:
             self.policy(old, "no")
             if self.engine.inspect(old.id).running:
                 raise ServiceError("The old container came back by itself (the engine was restarted meanwhile).")
-        began = self.clock.now()
         self.start(new)
         self.reached("start")
         self.policy(new, "unless-stopped")
         self.reached("keep")
-        self.watch(new, self.params["healthy_after"], self.params["start_timeout"], began)
+        self.watch(new, self.params["healthy_after"], self.params["start_timeout"])
         self.reached("probe")
 
     def write(self, content):
@@ -521,11 +521,10 @@ class Release:
                 self.reached("back")
             self.discard(new)
             if old is not None and self.went_back:
-                began = self.clock.now()
                 self.observe()
                 answers = self.answers
                 try:
-                    self.watch(self.current, 1, self.params["start_timeout"], began)
+                    self.watch(self.current, 1, self.params["start_timeout"])
                 except Bad as error:
                     raise ServiceError("the previous release %s." % error) from error
                 finally:
@@ -564,7 +563,7 @@ class Release:
         if not details.running or details.restarts > restarts:
             raise Bad("does not stay up")
 
-    def watch(self, container, rounds, seconds, began):
+    def watch(self, container, rounds, seconds):
         """Returns after so many good rounds of probes in a row."""
         limit = self.clock.monotonic() + seconds
         restarts = self.engine.inspect(container.id).restarts
@@ -576,7 +575,7 @@ class Release:
             if good >= rounds:
                 return
             if self.clock.monotonic() >= limit:
-                raise Bad("was not healthy %d times in a row within start_timeout (%d s)" % (rounds, seconds))
+                raise Bad("was not healthy %d times in a row within %d s (start_timeout)" % (rounds, seconds))
             self.clock.sleep(self.params["probe_interval"])
 
     def report(self, container, error, began, outcome):

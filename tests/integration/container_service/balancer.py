@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Stands in for nginx: sends each new connection to the upstream file's first server, as it was at the last SIGHUP; open ones stay.
 
-Where the first server refuses, the backup is asked.
+Where the first server refuses, or breaks off before it answers, the backup is asked, as nginx does for GET.
 """
 
 import re
@@ -37,26 +37,28 @@ def pump(source, sink):
             pass
 
 
-def connect():
-    for port in list(targets):
-        try:
-            return socket.create_connection(("127.0.0.1", port), 5)
-        except OSError:
-            pass
-    return None
+def ask(port, request):
+    """A connection to a server that has begun to answer, and the beginning of its answer."""
+    try:
+        server = socket.create_connection(("127.0.0.1", port), 5)
+        server.settimeout(None)
+        server.sendall(request)
+        return server, server.recv(65536)
+    except OSError:
+        return None, b""
 
 
 def serve(client):
-    upstream = connect()
-    if upstream is None:
+    request = client.recv(65536)
+    for port in list(targets):
+        server, answer = ask(port, request)
+        if answer:
+            client.sendall(answer)
+            pump(server, client)
+            break
+    else:
         client.sendall(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-        client.close()
-        return
-    upstream.settimeout(None)
-    threading.Thread(target=pump, args=(client, upstream), daemon=True).start()
-    pump(upstream, client)
     client.close()
-    upstream.close()
 
 
 load()

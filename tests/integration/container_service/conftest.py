@@ -196,7 +196,7 @@ class Service:
 
     def containers(self):
         """Name to state of every container of the service."""
-        mine = {"label": "%s=%s" % (LABEL, VALUE)}
+        mine = {"label": "%s=%s" % (LABEL, VALUE), "name": self.name}
         return {c.name.removeprefix(self.name): c.status for c in self.engine.containers.list(all=True, filters=mine, ignore_removed=True)}
 
     def container(self, suffix=""):
