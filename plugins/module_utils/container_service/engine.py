@@ -156,7 +156,10 @@ class Engine:
             self._sdk = docker
         if not os.path.exists(self.path):
             raise EngineMissing("The container engine's socket %s does not exist: start docker.service." % self.path)
-        return self._sdk.APIClient(base_url="unix://" + self.path, version="auto", timeout=timeout)
+        try:
+            return self._sdk.APIClient(base_url="unix://" + self.path, version="auto", timeout=timeout)
+        except self._sdk.errors.DockerException as error:
+            raise EngineMissing("The container engine does not answer on %s (%s): start docker.service." % (self.path, error)) from error
 
     def _do(self, what, function, *args, **kwargs):
         try:

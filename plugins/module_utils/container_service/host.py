@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import fcntl
+import functools
 import json
 import os
 import shutil
@@ -23,6 +24,19 @@ class Clock:
     now = staticmethod(time.time)
     monotonic = staticmethod(time.monotonic)
     sleep = staticmethod(time.sleep)
+
+
+def explained(method):
+    """A full disk is a reason to refuse a release, not a traceback."""
+
+    @functools.wraps(method)
+    def wrapper(*args, **kwargs):
+        try:
+            return method(*args, **kwargs)
+        except OSError as error:
+            raise ServiceError("Writing %s failed: %s." % (error.filename or "to the droplet's disk", error.strerror or error)) from error
+
+    return wrapper
 
 
 def write_atomically(path, content, mode, owner=None):
@@ -105,6 +119,7 @@ class Host:
     def folder(self, spec):
         return "%s/%s" % (self.services, spec)
 
+    @explained
     def write_release(self, spec, image_id, files, owner):
         os.makedirs(self.root, mode=0o755, exist_ok=True)
         for path in ("%s/services" % self.root, self.services, self.folder(spec)):
@@ -135,6 +150,7 @@ class Host:
                     found[spec] = None
         return found
 
+    @explained
     def forget_secrets(self, spec):
         """A discarded release keeps no files; only its image is still known, for the next pruning."""
         folder = self.folder(spec)
@@ -143,15 +159,18 @@ class Host:
                 if entry != "release.json":
                     os.unlink("%s/%s" % (folder, entry))
 
+    @explained
     def remove_release(self, spec):
         shutil.rmtree(self.folder(spec))
 
+    @explained
     def remove_all(self):
         if os.path.isdir(self.services):
             shutil.rmtree(self.services)
             return True
         return False
 
+    @explained
     def mount_changes(self, mounts, apply):
         """Sources that are missing or owned wrongly; those without an owner have to be there."""
         changed = []
@@ -185,6 +204,7 @@ class Host:
         except FileNotFoundError:
             return None
 
+    @explained
     def write_upstream(self, content):
         if content is None:
             if os.path.exists(self.upstream_path):

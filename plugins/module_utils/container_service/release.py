@@ -326,7 +326,9 @@ class Release:
     def observe_keeping_incoming(self):
         kept = self.incoming.id
         self.observe()
-        self.incoming = next(c for c in self.containers if c.id == kept)
+        self.incoming = next((c for c in self.containers if c.id == kept), None)
+        if self.incoming is None:
+            raise ServiceError("The new container was removed by somebody else during the release: run again.")
 
     def switch_upstream(self):
         served_before = upstream_port(self.host.read_upstream()) == self.incoming.port
@@ -471,14 +473,18 @@ class Release:
         """Runs steps of the incoming release; if they fail, it is undone and the error shows why."""
         self.untouched = False
         began = self.clock.now()
+        incoming = self.incoming
         try:
             steps()
         except (Bad, ServiceError) as error:
-            incoming = self.incoming
             report = self.report(incoming, error, began, "")
             try:
-                self.observe_keeping_incoming()
-                self.undo()
+                self.observe()
+                self.incoming = next((c for c in self.containers if c.id == incoming.id), None)
+                if self.incoming:
+                    self.undo()
+                else:
+                    self.restore_current()
                 outcome = self.who_serves()
             except (Bad, ServiceError) as second:
                 outcome = "Going back failed too: %s Run again when that is mended; the next run takes up from here." % second
@@ -530,6 +536,16 @@ class Release:
                 finally:
                     self.answers = answers
         self.observe()
+
+    def restore_current(self):
+        """Somebody else has removed the incoming release; what is left to do is to let the current one serve."""
+        if self.current is None:
+            return
+        self.went_back = not self.current.running
+        self.bring_up(self.current)
+        if self.service.rolling:
+            self.write(self.upstream_wanted(self.current))
+            self.reload_upstream()
 
     def unretire(self):
         """Without a current release the last one that served takes its place again, if it left `next` its port."""

@@ -76,6 +76,13 @@ def test_upstream_file(tmp_path):
         droplet.write_upstream("x")
 
 
+def test_full_disk_is_explained(tmp_path):
+    droplet = host.Host("web", str(tmp_path / "state"))
+    (tmp_path / "state").write_text("a file where a folder should be")
+    with pytest.raises(ServiceError, match=r"Writing .*state.* failed: "):
+        droplet.write_release("abc", "sha256:1", [], None)
+
+
 def test_mount_sources(tmp_path):
     droplet = host.Host("web", "/nowhere")
     mount = {"source": str(tmp_path / "a" / "b"), "owner": "%d:%d" % (os.getuid(), os.getgid()), "mode": "0700"}

@@ -242,3 +242,52 @@ def test_drain_gives_up_at_its_limit_and_says_so():
     made.host.connections = lambda address, port: 2 if port == 15000 else 0
     made.present()
     assert "2 connections" in made.warnings[0] and droplet.running() == ["web"]
+
+
+@BOTH
+def test_container_removed_by_somebody_else(update):
+    droplet = fakes.Droplet(update == "rolling")
+    fakes.run(droplet, update, "a:1")
+    made = fakes.release(droplet, update, "b:1")
+    reached = made.reached
+
+    def remove(step):
+        reached(step)
+        if step == "probe":
+            del droplet.containers[droplet.named("web.next").id]
+
+    made.reached = remove
+    made.engine.inspect = inspect_or_explain(made.engine)
+    with pytest.raises(ServiceError) as failure:
+        made.present()
+    assert "removed by somebody else" in failure.value.message
+    assert droplet.serving() == "a:1"
+    fakes.run(droplet, update, "b:1")
+    assert droplet.serving() == "b:1" and droplet.running() == ["web"]
+
+
+def inspect_or_explain(engine):
+    """As the real engine: what is not there any more is an error that says so."""
+    inspect = engine.inspect
+
+    def explain(container_id):
+        if container_id not in engine.droplet.containers:
+            raise ServiceError("Container %s was removed by somebody else during the release: run again." % container_id)
+        return inspect(container_id)
+
+    return explain
+
+
+@BOTH
+def test_full_disk_refuses_the_release(update):
+    droplet = fakes.Droplet(update == "rolling")
+    fakes.run(droplet, update, "a:1")
+    made = fakes.release(droplet, update, "b:1")
+
+    def full(*unused):
+        raise ServiceError("Writing /var/lib/litefarm failed: No space left on device.")
+
+    made.host.write_release = full
+    with pytest.raises(ServiceError, match="No space left on device.*a:1"):
+        made.present()
+    assert droplet.serving() == "a:1" and droplet.running() == ["web"]
