@@ -63,15 +63,15 @@ def ansible_environment(status: dict) -> dict[str, str]:
 
 
 def table_of(verify: str) -> str:
-    """The table that verify.yml printed: what stands between the head of its last task and that task's result."""
-    lines = verify.split("PLAY RECAP")[0].splitlines()
-    head = max((number for number, line in enumerate(lines) if line.startswith("TASK [")), default=-1)
+    """The table that verify.yml printed: from its heading to the next empty line, wherever Ansible put it."""
+    lines = verify.splitlines()
+    head = next((number for number, line in enumerate(lines) if re.match(r"CHECK\s+WHERE\s", line)), len(lines))
     table = []
-    for line in lines[head + 1 :]:
-        if re.match(r"(ok|changed|fatal|failed): \[", line):
+    for line in lines[head:]:
+        if not line.strip() or line.startswith(("TASK [", "PLAY ", "ok: ")):
             break
         table.append(f"  {line}")
-    return "\n".join(table).rstrip()
+    return "\n".join(table) or f"  (no table; see {_short(str(logs() / 'verify.log'))})"
 
 
 def up() -> None:
