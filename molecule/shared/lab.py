@@ -35,7 +35,7 @@ def arguments() -> argparse.ArgumentParser:
     _flavour(recreate)
 
     down = commands.add_parser("down", help="remove everything that up made")
-    down.add_argument("--images", action="store_true", help="the lab's images too, which all labs of this machine share")
+    down.add_argument("--images", action="store_true", help="images and the mirror's content too, which all labs of this machine share")
 
     commands.add_parser("status", help="what runs, where, and where its files are, as JSON")
     commands.add_parser("engine", help="install and start a Docker engine if none answers")

@@ -61,6 +61,7 @@ class Lab:
             containers.remove_all(client, self.settings)
             networks.remove(client, self.settings)
             if with_images:
+                containers.remove_kept(client)
                 images.remove_all(client)
             shutil.rmtree(self.settings.state, ignore_errors=True)
         say(f"Nothing of the lab {self.settings.lab!r} is left")

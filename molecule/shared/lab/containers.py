@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 import docker
 
 from .networks import PRIVATE, PUBLIC
+from .progress import say
 from .settings import LABEL, Settings
 
-PART, SPEC = "litefarm.lab.part", "litefarm.lab.spec"
+PART, SPEC, KEPT = "litefarm.lab.part", "litefarm.lab.spec", "litefarm.lab.kept"
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class Part:
     aliases: tuple[str, ...] = ()
     files: dict[str, File] = field(default_factory=dict)
     volumes: dict[str, str] = field(default_factory=dict)
+    # Kept when the lab is taken down, and shared by all labs, like the images they hold.
+    kept_volumes: dict[str, str] = field(default_factory=dict)
     read_only_folders: dict[str, str] = field(default_factory=dict)
     published: tuple[int, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
@@ -101,6 +104,9 @@ def _create(client: docker.DockerClient, settings: Settings, part: Part):
     volumes = {settings.name(name): {"bind": path, "mode": "rw"} for name, path in part.volumes.items()}
     for name in part.volumes:
         client.volumes.create(settings.name(name), labels={**settings.labels, PART: part.name})
+    for name, path in part.kept_volumes.items():
+        client.volumes.create(name, labels={KEPT: part.name})
+        volumes[name] = {"bind": path, "mode": "rw"}
     volumes |= {source: {"bind": path, "mode": "ro"} for source, path in part.read_only_folders.items()}
     # Only a complete container gets the part's name: whoever is killed here leaves nothing that looks finished.
     unfinished = f"{part.name}-unfinished"
@@ -154,6 +160,14 @@ def remove_all(client: docker.DockerClient, settings: Settings) -> None:
         container.remove(force=True, v=True)
     for volume in client.volumes.list(filters=filters):
         volume.remove(force=True)
+
+
+def remove_kept(client: docker.DockerClient) -> None:
+    for volume in client.volumes.list(filters={"label": KEPT}):
+        try:
+            volume.remove()
+        except docker.errors.APIError as error:
+            say(f"Volume {volume.name} stays: another lab uses it ({error.explanation})")
 
 
 def published_port(client: docker.DockerClient, settings: Settings, part: str, port: int) -> int:

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
+import hashlib
 import urllib.error
-import urllib.request
 from pathlib import Path
 
 import docker
@@ -16,10 +16,16 @@ from . import containers, services
 from .errors import LabError
 from .images import Images
 from .keys import Keys
+from .locks import locked
 from .progress import say, step
 from .settings import MIRROR, SHARED, Settings
 
 _PUBLIC_MARK = "lab-public"
+# A registry that is not told answers in an old format, which differs from tag to tag.
+_MANIFESTS = {
+    "Accept": "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json, "
+    "application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.oci.image.index.v1+json"
+}
 
 
 def listed_images(path: Path = SHARED / "images.yml") -> dict[str, str]:
@@ -43,8 +49,9 @@ class Seeder:
         """The local image to push and the mark to push with it; None if the mirror has it."""
         repository, tag = split_name(public_name)
         mark = f"lab-{self.images.recipe_id(recipe)}"
-        # A mark is pushed last, so what has one is complete.
-        if self._has(repository, tag) and (self._has(repository, mark) or self._has(repository, _PUBLIC_MARK)):
+        # A mark says what the name's present content was made from.
+        content = self._digest(repository, tag)
+        if content and content in (self._digest(repository, mark), self._digest(repository, _PUBLIC_MARK)):
             return None
         if self.images.registry_answers():
             try:
@@ -56,10 +63,13 @@ class Seeder:
         return self.images.stand_in(recipe), mark
 
     def seed(self, public_name: str, recipe: str) -> None:
-        found = self.image(public_name, recipe)
-        if found is None:
-            return
-        local, mark = found
+        """The mirror's content outlives the lab: only the first lab of a machine pushes."""
+        with locked(self.settings.checkout / ".lab" / f"mirror-{recipe}.lock"):
+            found = self.image(public_name, recipe)
+            if found is not None:
+                self._push_as(public_name, *found)
+
+    def _push_as(self, public_name: str, local: str, mark: str) -> None:
         repository, tag = split_name(public_name)
         port = containers.published_port(self.client, self.settings, "mirror", services.MIRROR_PORT)
         with step(f"{public_name} pushed to the lab's mirror"):
@@ -75,12 +85,12 @@ class Seeder:
         finally:
             self.client.images.remove(f"{repository}:{tag}", noprune=True)
 
-    def _has(self, repository: str, tag: str) -> bool:
+    def _digest(self, repository: str, tag: str) -> str | None:
         address = f"https://{self.settings.public_address(MIRROR)}:{services.MIRROR_PORT}"
         try:
-            services.fetch(f"{address}/v2/{repository}/manifests/{tag}", self.keys)
+            manifest = services.fetch(f"{address}/v2/{repository}/manifests/{tag}", self.keys, _MANIFESTS)
         except urllib.error.HTTPError as error:
             if error.code == 404:
-                return False
+                return None
             raise
-        return True
+        return hashlib.sha256(manifest.encode()).hexdigest()

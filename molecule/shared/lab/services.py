@@ -10,6 +10,7 @@ import ssl
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 
 import docker
 
@@ -26,17 +27,18 @@ REGISTRY_USER = "litefarm"
 _REGISTRY_CONFIG = """\
 version: 0.1
 log: {{level: warn, accesslog: {{disabled: true}}}}
-storage: {{filesystem: {{rootdirectory: /var/lib/registry}}, delete: {{enabled: true}}}}
+storage: {{filesystem: {{rootdirectory: {storage}}}, delete: {{enabled: true}}}}
 http: {{addr: ":{port}", tls: {{certificate: /etc/lab/server.pem, key: /etc/lab/server.key}}}}
 """
+_STORAGE = "/var/lib/registry"
 _REGISTRY_LOGIN = "auth: {htpasswd: {realm: lab, path: /etc/lab/htpasswd}}\n"
 
 
 def ensure_services(client: docker.DockerClient, settings: Settings, images: Images, keys: Keys) -> None:
     image = images.services()
     parts = [
-        _registry(settings, keys, image, "registry", REGISTRY, REGISTRY_PORT, login=True),
-        _registry(settings, keys, image, "mirror", MIRROR, MIRROR_PORT, login=False),
+        _registry(settings, keys, image, "registry", REGISTRY, REGISTRY_PORT, login=True, volumes={"registry": _STORAGE}),
+        _registry(settings, keys, image, "mirror", MIRROR, MIRROR_PORT, login=False, kept_volumes={"litefarm-lab-mirror": _STORAGE}),
         _acme(settings, keys, image),
         _git(settings, image),
     ]
@@ -56,8 +58,8 @@ def acme_root(settings: Settings, keys: Keys) -> str:
     return fetch(f"https://{settings.public_address(ACME)}:{ACME_MANAGEMENT_PORT}/roots/0", keys)
 
 
-def fetch(url: str, keys: Keys) -> str:
-    with _opener(keys).open(url, timeout=10) as answer:
+def fetch(url: str, keys: Keys, headers: Mapping[str, str] | None = None) -> str:
+    with _opener(keys).open(urllib.request.Request(url, headers=dict(headers or {})), timeout=10) as answer:
         return answer.read().decode()
 
 
@@ -89,16 +91,16 @@ def _tls(settings: Settings, keys: Keys, part: str, number: int) -> dict[str, Fi
     return {"/etc/lab/server.pem": File(pair.public), "/etc/lab/server.key": File(pair.private, 0o600)}
 
 
-def _registry(settings: Settings, keys: Keys, image: str, name: str, number: int, port: int, login: bool) -> Part:
+def _registry(settings: Settings, keys: Keys, image: str, name: str, number: int, port: int, login: bool, **volumes) -> Part:
     files = _tls(settings, keys, name, number)
-    configuration = _REGISTRY_CONFIG.format(port=port)
+    configuration = _REGISTRY_CONFIG.format(port=port, storage=_STORAGE)
     if login:
         configuration += _REGISTRY_LOGIN
         files["/etc/lab/htpasswd"] = File(keys.htpasswd(REGISTRY_USER, keys.password("registry")), 0o600)
     files["/etc/lab/registry.yml"] = File(configuration)
     return Part(
         name=name, image=image, number=number, command=["docker-registry", "serve", "/etc/lab/registry.yml"],
-        files=files, volumes={name: "/var/lib/registry"}, published=(port,), options={"init": True},
+        files=files, published=(port,), options={"init": True}, **volumes,
     )
 
 
