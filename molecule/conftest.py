@@ -51,5 +51,5 @@ def pytest_runtest_makereport(item, call):
     report = (yield).get_result()
     if report.when == "call" and report.failed and "droplet" in getattr(item, "funcargs", {}):
         host = item.funcargs["droplet"]
-        report.sections.append(("journal", host.run("journalctl -n 60 --no-pager").stdout))
+        report.sections.append(("journal", host.run("journalctl -p notice -n 40 --no-pager").stdout))
         report.sections.append(("containers", host.run("docker ps -a --no-trunc").stdout))
