@@ -53,7 +53,9 @@ class Environment:
             command += ["-i", str(inventory)]
         if password:
             command += ["--vault-password-file", str(self.password)]
-        environment = dict(os.environ, ANSIBLE_CONFIG=str(REPO / "ansible.cfg"), ANSIBLE_NOCOLOR="1", ANSIBLE_FORCE_COLOR="0", LC_ALL="C.UTF-8", COLUMNS="500")
+        # What the caller's shell says about inventories and passwords must not reach the tests.
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+        environment = dict(inherited, ANSIBLE_CONFIG=str(REPO / "ansible.cfg"), ANSIBLE_NOCOLOR="1", ANSIBLE_FORCE_COLOR="0", LC_ALL="C.UTF-8", COLUMNS="500")
         command += [str(REPO / "playbooks" / playbook), *options]
         return subprocess.run(command, cwd=REPO, env=environment, capture_output=True, text=True, check=False, timeout=120)
 

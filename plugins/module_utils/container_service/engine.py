@@ -19,6 +19,8 @@ from urllib.parse import quote, urlencode
 from .model import LABEL, ServiceError
 
 SOCKET = "/var/run/docker.sock"
+POLICY_ATTEMPTS = 25
+POLICY_PAUSE = 0.2  # seconds
 
 
 class EngineMissing(ServiceError):
@@ -197,7 +199,16 @@ class Engine:
         self._do("rename the container %s to %s" % (container_id[:12], name), self.sdk().rename, container_id, name)
 
     def set_policy(self, container_id, policy):
-        self._do("set the restart policy of %s" % container_id[:12], self.sdk().update_container, container_id, restart_policy={"Name": policy})
+        """Between the exit of a crashing container and its next start the engine refuses to update it; that moment passes."""
+        for remaining in reversed(range(POLICY_ATTEMPTS)):
+            try:
+                return self._do(
+                    "set the restart policy of %s" % container_id[:12], self.sdk().update_container, container_id, restart_policy={"Name": policy}
+                )
+            except ServiceError as error:
+                if "stopped container" not in str(error) or not remaining:
+                    raise
+            time.sleep(POLICY_PAUSE)
 
     def wait(self, container_id, timeout):
         """The exit code, or None if the container still runs then."""
