@@ -65,7 +65,9 @@ class Places:
         return self._in_environment("vault.yml")
 
     def _in_environment(self, name):
-        folder = self._inventory[0] if self._inventory else "inventories/<environment>"
+        # An inventory beside the environment's own (Molecule has one) has no variables of it.
+        folders = [folder for folder in self._inventory if os.path.isdir(os.path.join(folder, "group_vars", "litefarm"))]
+        folder = (folders or self._inventory or ["inventories/<environment>"])[0]
         return short_path(os.path.join(folder, "group_vars", "litefarm", name))
 
 

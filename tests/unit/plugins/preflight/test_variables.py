@@ -44,6 +44,12 @@ def test_a_definition_is_found(inventory, name, file):
     assert definitions(name, [inventory]) == ([str(inventory / file)] if file else [])
 
 
+def test_the_vault_is_beside_the_environments_variables_whatever_other_inventories_there_are(inventory, tmp_path):
+    other = tmp_path / "of-a-tool"
+    other.mkdir()
+    assert Places([str(other), str(inventory)]).vault().startswith(str(inventory))
+
+
 def test_places_are_files_that_a_person_can_open(inventory, monkeypatch):
     places = Places([str(inventory)], extra_names={"given": 1})
     assert places.of("given") == "option -e of the command line"
