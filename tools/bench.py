@@ -79,7 +79,7 @@ def release(tag: str, behaviour: str, runs_before: str) -> tuple[str, float]:
     Returns:
         A row of Markdown and the seconds that the deploying run took.
     """
-    lab.lab("sample-release", "--tag", tag, "--set", f"version={tag[1:]}", f"behaviour={behaviour}")
+    lab.lab("sample-release", "--tag", tag, "--set", f"version={tag[1:]}", "--set", f"behaviour={behaviour}")
     built = lab.playbook("playbooks/build.yml", "-e", f"litefarm_version={tag}")
     if built.status:
         sys.exit(f"build.yml failed:\n{built.output}")

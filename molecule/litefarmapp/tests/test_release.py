@@ -18,7 +18,7 @@ def built():
     """Builds a version of the sample application that behaves as asked; returns its version."""
 
     def build(version, behaviour):
-        lab.lab("sample-release", "--tag", f"v{version}", "--set", f"version={version}", f"behaviour={behaviour}")
+        lab.lab("sample-release", "--tag", f"v{version}", "--set", f"version={version}", "--set", f"behaviour={behaviour}")
         run = lab.playbook("playbooks/build.yml", "-e", f"litefarm_version=v{version}")
         assert run.status == 0, run.output
         return f"v{version}"
