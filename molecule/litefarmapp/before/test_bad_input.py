@@ -1,0 +1,29 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bad input ends the run in its first play, with a sentence that says what, where and what to do."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support import lab
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("litefarm_version=v0.0.0", "There is no tag, branch or commit 'v0.0.0'"),
+        ("postgres_password=changeme", "postgres_password"),
+        ("nginx_bdoy_max_mb=30", "nginx_body_max_mb"),
+        ("postgres_port=70000", "65535"),
+        ("litefarm_private_address=10.255.255.1", "10.255.255.1"),
+        ("litefarm_registry=10.89.255.254:5000/litefarm", "10.89.255.254:5000"),
+    ],
+)
+def test_a_bad_value_is_told_before_anything_is_touched(given, told):
+    run = lab.playbook("site.yml", "-e", given)
+    assert run.status != 0
+    assert told in run.output, run.output
+    assert "Nothing was changed." in run.output, run.output
+    assert run.total("changed") == 0
