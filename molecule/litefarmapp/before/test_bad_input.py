@@ -14,7 +14,7 @@ from tests.support import lab
     ("given", "told"),
     [
         ("litefarm_version=v0.0.0", "There is no tag, branch or commit 'v0.0.0'"),
-        ("postgres_password=changeme", "postgres_password"),
+        ("vault_postgres_password=changeme", "vault_postgres_password"),
         ("nginx_bdoy_max_mb=30", "nginx_body_max_mb"),
         ("postgres_port=70000", "65535"),
         ("litefarm_private_address=10.255.255.1", "10.255.255.1"),
