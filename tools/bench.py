@@ -86,7 +86,7 @@ def release(tag: str, behaviour: str, runs_before: str) -> tuple[str, float]:
     with Load([PAGE, API], lab.names(), lab.status()["paths"]["ca"], rate=50) as load:
         run = lab.playbook("site.yml", "-e", f"litefarm_version={tag}")
         report = load.stop()
-    served = report.bodies("/version")[-1].decode()
+    served = " ".join(report.bodies("/version")[-1].decode().split())
     row = (
         f"| {behaviour}, after {runs_before} | {'released' if run.status == 0 else 'refused'} | {len(report.answers)} | "
         f"{len(report.failures)} | {report.quantile(0.5) * 1000:.0f} | {report.quantile(0.99) * 1000:.0f} | {run.seconds:.1f} | `{served}` |"
@@ -120,13 +120,13 @@ def main() -> None:
     """Measures the lab that runs and writes the report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=5, help="how often each is measured (default 5)")
-    parser.add_argument("--demo-seconds", default="", help="a line on how long make demo took, to be kept in the report")
+    parser.add_argument("--note", default="", help="a last paragraph for the report, such as how long make demo took")
     arguments = parser.parse_args()
     lines = ["# Benchmarks", "", f"Made by `make bench` on: {machine()}.", ""]
     lines += unchanged_runs(arguments.runs)
     lines += releases(arguments.runs)
-    if arguments.demo_seconds:
-        lines += [arguments.demo_seconds, ""]
+    if arguments.note:
+        lines += [arguments.note, ""]
     REPORT.write_text("\n".join(lines))
     print("\n".join(lines))
 
