@@ -53,10 +53,3 @@ def pytest_runtest_makereport(item, call):
         host = item.funcargs["droplet"]
         report.sections.append(("journal", host.run("journalctl -p notice -n 40 --no-pager").stdout))
         report.sections.append(("containers", host.run("docker ps -a --no-trunc").stdout))
-
-
-def pytest_terminal_summary(terminalreporter):
-    """Prints what tests measured, beside their names."""
-    for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
-        for name, value in report.user_properties:
-            terminalreporter.write_line(f"{report.nodeid.split('::')[-1]}: {name} {value}")

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the litefarm.platform authors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whatever is killed comes back by itself. The limits are generous; how long it took is in the summary."""
+"""Whatever is killed comes back by itself. The limits are generous; how long it took is printed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ def outage(names, ca_file, record_property):
                 time.sleep(0.2)
             report = load.stop()
         seconds = report.last_failure - report.first_failure if report.failures else 0.0
-        record_property("outage", f"{seconds:.1f} s; {report}")
+        record_property("outage_seconds", round(seconds, 1))
+        print(f"\noutage {seconds:.1f} s; {report}")
 
     return measure
 
