@@ -11,7 +11,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
 
-demo: $(VENV)/.complete ## a lab on this machine's Docker engine, with litefarmapp deployed in it (LITEFARM_REPO, LITEFARM_VERSION)
+demo: $(VENV)/.complete ## a lab on this machine's Docker engine, with production deployed in it (LITEFARM_REPO, LITEFARM_VERSION)
 	@$(PY) tools/demo.py up
 
 demo-down: $(VENV)/.complete ## removes everything that demo made

@@ -6,31 +6,23 @@
 from __future__ import annotations
 
 import pytest
-import testinfra
 
 from tests.support import lab
+from tests.support.https import Connection
 
 
-def pytest_addoption(parser):
-    parser.addoption("--droplet", default="litefarmapp", help="the droplet that the tests look at")
+def pytest_generate_tests(metafunc):
+    """A test of one droplet, or of one environment, is made once for each that the scenario is about."""
+    if "droplet" in metafunc.fixturenames:
+        metafunc.parametrize("droplet", lab.droplets(), indirect=True, scope="session")
+    if "environment" in metafunc.fixturenames:
+        metafunc.parametrize("environment", lab.environments(), scope="session")
 
 
 @pytest.fixture(scope="session")
-def droplet(pytestconfig):
-    """The droplet, as root over SSH."""
-    return connect(pytestconfig.getoption("--droplet"))
-
-
-def connect(name):
-    """A testinfra host for a droplet of the lab."""
-    status = lab.status()
-    return testinfra.get_host(
-        f"ssh://root@{status['droplets'][name]['public_address']}",
-        ssh_identity_file=status["paths"]["ssh_key"],
-        ssh_extra_args=f"-o UserKnownHostsFile={status['paths']['known_hosts']} -o IdentitiesOnly=yes",
-        controlpersist=60,
-        timeout=10,
-    )
+def droplet(request):
+    """A droplet, as root over SSH."""
+    return lab.connect(request.param)
 
 
 @pytest.fixture(scope="session")
@@ -43,6 +35,28 @@ def names():
 def ca_file():
     """The certificate authorities of the lab."""
     return lab.status()["paths"]["ca"]
+
+
+@pytest.fixture(scope="session")
+def ask(names, ca_file):
+    """Sends one request and returns the answer with its body."""
+
+    def request(name, path="/", method="GET", body=None, headers=None):
+        connection = Connection(name, names[name], ca_file)
+        connection.request(method, path, body=body, headers=headers or {})
+        answer = connection.getresponse()
+        answer.content = answer.read()
+        answer.text = answer.content.decode(errors="replace")
+        return answer
+
+    return request
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Prints what tests measured, beside their names."""
+    for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
+        for name, value in report.user_properties:
+            terminalreporter.write_line(f"{report.nodeid.split('::')[-1]}: {name} {value}")
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -10,6 +10,7 @@ A benchmark measures and never fails a build for being slow: machines are noisy.
 from __future__ import annotations
 
 import argparse
+import base64
 import collections
 import json
 import os
@@ -17,12 +18,15 @@ import platform
 import statistics
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.support import lab
+from tests.support.farm import Farm
 from tests.support.load import Load
+from tests.support.pictures import form, png
 
 REPORT = lab.PROJECT / "docs" / "benchmarks.md"
 PAGE, API = "https://app.litefarm.org/", "https://api.app.litefarm.org/version"
@@ -35,7 +39,7 @@ def machine() -> str:
 
 
 def unchanged_runs(runs: int) -> list[str]:
-    """Runs site.yml on the converged droplet and tells what its module calls cost.
+    """Runs site.yml on the converged droplets and tells what its module calls cost.
 
     Returns:
         Lines of Markdown.
@@ -53,10 +57,11 @@ def unchanged_runs(runs: int) -> list[str]:
                 sys.exit(f"The run was not an unchanged one:\n{run.output}")
             seconds.append(run.seconds)
             calls.append([json.loads(line) for line in Path(file.name).read_text().splitlines()])
-    counts = {len(entry) for entry in calls}
+    addresses = {host: lab.status()["droplets"][host]["public_address"] for host in lab.hosts("production")["litefarm"]}
+    most = {host: max(sum(call["host"] == address for call in entry) for entry in calls) for host, address in addresses.items()}
     lines = [
-        f"Unchanged `site.yml` on litefarmapp over SSH: median **{statistics.median(seconds):.1f} s** "
-        f"({min(seconds):.1f} to {max(seconds):.1f}), **{'/'.join(map(str, sorted(counts)))} module calls**.",
+        f"Unchanged `site.yml` on production's two droplets over SSH: median **{statistics.median(seconds):.1f} s** "
+        f"({min(seconds):.1f} to {max(seconds):.1f}); module calls: {', '.join(f'{host} **{count}**' for host, count in most.items())}.",
         "",
         "| role | calls | ms (median of the sum) |",
         "|---|---|---|",
@@ -116,6 +121,62 @@ def releases(runs: int) -> list[str]:
     return [*lines, "", f"Median of the good ones, Enter to prompt: **{statistics.median(good):.1f} s**.", ""]
 
 
+def exports(runs: int) -> list[str]:
+    """Exports of a farm with twenty pictures, one after the other.
+
+    Returns:
+        Lines of Markdown.
+    """
+    farm, seconds = Farm("production"), []
+    for number in range(20):
+        status, body = farm.upload(png(320, 240, seed=number), f"bench-{number}.png")
+        if status != 201:
+            sys.exit(f"The API did not take a picture: {body}")
+    for _ in range(runs):
+        earlier, began = farm.exports(), time.monotonic()
+        farm.request_export()
+        (export,) = farm.wait_for_exports(earlier)
+        seconds.append(time.monotonic() - began)
+    return [
+        f"An export of {len(farm.files_of(export))} files, from the request to the object in the bucket: median **{statistics.median(seconds):.1f} s** "
+        f"({min(seconds):.1f} to {max(seconds):.1f}).",
+        "",
+    ]
+
+
+def pictures(runs: int) -> list[str]:
+    """Pictures made smaller through nginx, and by imaginary alone, in turn; asked on the droplet itself, so that both have the same way.
+
+    Returns:
+        Lines of Markdown.
+    """
+    droplet = lab.connect("litefarm-imaginary")
+    port = droplet.check_output("docker port imaginary").rpartition(":")[2].strip()
+    headers, body = form(png(640, 480), "picture.png")
+    ways = {
+        "through nginx": ("https://127.0.0.1:443", {**headers, "API-Key": lab.vault("production")["vault_imaginary_token"]}),
+        "imaginary alone": (f"http://127.0.0.1:{port}", headers),
+    }
+    rates: dict[str, list[float]] = {way: [] for way in ways}
+    script = (lab.PROJECT / "tests" / "support" / "thumbnails.py").read_text()
+    for _ in range(runs):
+        for way, (address, fields) in ways.items():
+            order = {"url": f"{address}/thumbnail?width=300&type=webp", "host_name": "image.litefarm.org", "headers": fields}
+            order |= {"body": base64.b64encode(body).decode(), "clients": 4, "seconds": 5}
+            answer = json.loads(lab.over_ssh("litefarm-imaginary", ["python3", "-c", script], json.dumps(order)))
+            if set(answer["statuses"]) != {"200"}:
+                sys.exit(f"Not every picture was made smaller {way}: {answer}")
+            rates[way].append(answer["pictures"] / answer["seconds"])
+    medians = {way: statistics.median(found) for way, found in rates.items()}
+    ratio = statistics.median(through / alone for through, alone in zip(*rates.values()))
+    return [
+        "Pictures (640 x 480 PNG to 300 px WebP, 4 clients) a second: "
+        + ", ".join(f"{way} **{rate:.1f}**" for way, rate in medians.items())
+        + f"; ratio of the same run **{ratio:.2f}**.",
+        "",
+    ]
+
+
 def main() -> None:
     """Measures the lab that runs and writes the report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -124,6 +185,8 @@ def main() -> None:
     arguments = parser.parse_args()
     lines = ["# Benchmarks", "", f"Made by `make bench` on: {machine()}.", ""]
     lines += unchanged_runs(arguments.runs)
+    lines += exports(arguments.runs)
+    lines += pictures(arguments.runs)
     lines += releases(arguments.runs)
     if arguments.note:
         lines += [arguments.note, ""]

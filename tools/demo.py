@@ -21,7 +21,6 @@ from steps import REPO, Step, clock, environment, run, say, tool
 
 LAB = [sys.executable, str(REPO / "molecule" / "shared" / "lab.py")]
 ENVIRONMENT = "production"
-DROPLETS = ["litefarmapp"]
 
 
 class Failed(Exception):
@@ -78,13 +77,13 @@ def up() -> None:
     started = time.monotonic()
     wanted = environment({})
     say(f"demo: lab {lab_name()!r}, application {wanted.get('LITEFARM_REPO') or 'sample'} {wanted.get('LITEFARM_VERSION', '')}".rstrip())
-    droplets = [argument for name in DROPLETS for argument in ("--droplet", name)]
     step("Docker engine", [*LAB, "engine"])
-    step("Lab", [*LAB, "up", "--environment", ENVIRONMENT, *droplets])
+    step("Lab", [*LAB, "up", "--environment", ENVIRONMENT])
     status = lab_json()
     env = ansible_environment(status)
     playbook = tool("ansible-playbook")
     step("Secrets", [playbook, "playbooks/secrets.yml"], env)
+    step("Storage", [playbook, "playbooks/storage.yml"], env)
     step("Build", [playbook, "playbooks/build.yml"], env)
     step("Deploy", [playbook, "site.yml"], env)
     report = step("Verify", [playbook, "playbooks/verify.yml"], env)

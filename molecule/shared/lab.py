@@ -19,15 +19,18 @@ from lab.settings import DROPLETS, settings_from
 def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="lab.py",
-        description="The lab: droplets, registry, image mirror, ACME authority and git server on this machine's Docker engine.",
+        description="The lab: droplets, registry, image mirror, object storage, ACME authority and git server on this machine's Docker engine.",
         epilog="Environment: LITEFARM_LAB (name, default litefarm), LITEFARM_LAB_NET and LITEFARM_LAB_PRIVATE_NET (networks), "
         "LITEFARM_REPO and LITEFARM_VERSION (another application than the sample), LITEFARM_DEBIAN_MIRROR.",
     )
     commands = parser.add_subparsers(dest="command", required=True)
 
     up = commands.add_parser("up", help="make what is missing, start what has stopped")
-    up.add_argument("--droplet", action="append", default=[], metavar="NAME", help="default: all of the environment")
-    up.add_argument("--environment", choices=sorted(DROPLETS), default="production")
+    up.add_argument("--droplet", action="append", default=[], metavar="NAME", help="default: all of the environments")
+    up.add_argument(
+        "--environment", action="append", default=[], choices=sorted(DROPLETS), dest="environments",
+        help="more than one if given again; ansible.env names the first one; default: those of the droplets, else production",
+    )
     _flavour(up)
 
     recreate = commands.add_parser("recreate", help="replace a droplet with a fresh one")
@@ -60,7 +63,7 @@ def run(options: argparse.Namespace) -> None:
     lab = Lab(settings_from())
     match options.command:
         case "up":
-            lab.up(options.environment, options.droplet, options.flavour)
+            lab.up(options.environments, options.droplet, options.flavour)
         case "recreate":
             lab.recreate(options.droplet, options.flavour)
         case "down":

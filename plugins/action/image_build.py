@@ -62,6 +62,6 @@ class ActionModule(ActionBase):
 
 def telling_line(lines):
     """Of many lines the last one that says something: a step of the Dockerfile rather than the output of its commands."""
-    steps = [line for line in lines if line.startswith(("Step ", "Check out", "Build ", "Push "))]
+    steps = [line for line in lines if line.startswith(("Step ", "Check out", "Pull ", "Build ", "Push "))]
     spoken = [line.strip() for line in lines if line.strip() and not line.startswith(" --->")]
     return (steps or spoken or [""])[-1]

@@ -13,8 +13,11 @@ except ImportError:
     # ansible-core depends on it; only a check that imports every plugin by itself does without.
     x509 = serialization = None
 
-from ansible_collections.litefarm.platform.plugins.module_utils import droplet_rules, secret_rules
+from ansible_collections.litefarm.platform.plugins.module_utils import droplet_rules, object_storage, secret_rules
 from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import ControlNodeAction, evaluate
+
+# The variables that name the environment's buckets.
+BUCKETS = ("litefarm_private_bucket", "litefarm_public_bucket")
 
 
 class ActionModule(ControlNodeAction):
@@ -32,11 +35,15 @@ class ActionModule(ControlNodeAction):
         hostvars = task_vars["hostvars"]
         groups = task_vars["groups"]
         droplets = groups.get("litefarm") or []
+        requirements = arguments["requirements"]
+        secrets = self._secrets(arguments["secrets"], groups, task_vars)
         problems = droplet_rules.environment_problems(
             {host: hostvars[host].get("litefarm_environment") for host in droplets}, {host: hostvars[host].get("inventory_dir") for host in droplets}
         )
-        problems += droplet_rules.group_problems(groups, arguments["requirements"]["needed_groups"], arguments["requirements"]["single_groups"])
-        problems += self._secrets(arguments["secrets"], groups, task_vars)
+        problems += droplet_rules.group_problems(groups, requirements["needed_groups"], requirements["single_groups"])
+        problems += secrets
+        if any(set(task_vars["ansible_play_hosts_all"]) & set(groups.get(group) or []) for group in requirements.get("storage_groups") or []):
+            problems += self._storage(secrets, task_vars)
         problems += arguments["release"].get("problems") or []
         problems += merge({host: (hostvars[host].get("litefarm_preflight") or {}).get("problems") or [] for host in task_vars["ansible_play_hosts_all"]})
         result.update(changed=False)
@@ -56,6 +63,33 @@ class ActionModule(ControlNodeAction):
         vault = self.places(task_vars).vault()
         problems += secret_rules.check(wanted, values, vault)
         return problems or certificate_problems(wanted, values, vault)
+
+    def _storage(self, told, task_vars):
+        """Sentences about buckets that the environment's key cannot use. What other checks tell of is not told again as a consequence."""
+        values = {name: evaluate(self._templar, task_vars, variable)[0] for name, variable in object_storage.NAMES.items()}
+        buckets = {variable: evaluate(self._templar, task_vars, variable)[0] for variable in BUCKETS}
+        buckets = {variable: name for variable, name in buckets.items() if name and object_storage.BUCKET_NAME.fullmatch(name)}
+        key = (object_storage.NAMES["access_key_id"], object_storage.NAMES["secret_access_key"])
+        if not all(value or name == "ca_certificates" for name, value in values.items()) or any(name in sentence for name in key for sentence in told):
+            return []
+        if not values["endpoint"].startswith("https://"):
+            return []
+        if object_storage.S3SigV4Auth is None:
+            return [object_storage.NO_LIBRARY]
+        ca_pem = "\n".join((values["ca_certificates"] or {}).values())
+        storage = object_storage.Storage(values["endpoint"], values["region"], values["access_key_id"], values["secret_access_key"], ca_pem)
+        refusals = storage.look_at(sorted(set(buckets.values())))
+        if not any(refusals.values()):
+            return []
+        places = self.places(task_vars)
+        names = {name: "%s in %s" % (variable, places.of(variable)) for name, variable in object_storage.NAMES.items()}
+        sentences = [
+            object_storage.explain(refusals[bucket], values["endpoint"], values["region"], bucket, "%s in %s" % (variable, places.of(variable)), names)
+            for variable, bucket in buckets.items()
+            if refusals[bucket]
+        ]
+        # Two buckets have one key and one endpoint.
+        return list(dict.fromkeys(sentences))
 
 
 def certificate_problems(secrets, values, vault):

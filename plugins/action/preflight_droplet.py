@@ -12,7 +12,7 @@ from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.parameters import remove_values
 
-from ansible_collections.litefarm.platform.plugins.module_utils import droplet_rules
+from ansible_collections.litefarm.platform.plugins.module_utils import droplet_rules, secret_rules
 from ansible_collections.litefarm.platform.plugins.module_utils.variables import first_sentence, independent, misspelled, out_of_range
 from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import COLLECTION, ControlNodeAction, evaluate
 
@@ -74,7 +74,7 @@ class ActionModule(ControlNodeAction):
             if role in own:
                 defaults.update(values)
                 defaults.update(inner)
-        known = set(PLAY_NAMES) | set(arguments["options"]) | {secret["name"] for secret in arguments["secrets"]}
+        known = set(PLAY_NAMES) | set(arguments["options"]) | secret_rules.names(arguments["secrets"])
         known |= {name for spec in specs.values() for name in spec} | self._wiring(task_vars)
         prefixes = ["%s_" % role for role in specs] + ["litefarm_", "vault_"]
         # A role's internal variables and results have two underscores.

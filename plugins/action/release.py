@@ -9,7 +9,7 @@ import tempfile
 
 from ansible_collections.litefarm.platform.plugins.module_utils.git_reference import FULL_COMMIT, GitError, Repository, without_password
 from ansible_collections.litefarm.platform.plugins.module_utils.registry import Registry, RegistryError
-from ansible_collections.litefarm.platform.plugins.module_utils.release import UNKNOWN, image_tag, resolve_commit, resolve_images, sentence
+from ansible_collections.litefarm.platform.plugins.module_utils.release import UNKNOWN, expected_image, resolve_commit, resolve_images, sentence
 from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import ControlNodeAction
 
 NAMES = {"repo": "litefarm_repo", "version": "litefarm_version", "registry": "litefarm_registry", "username": "litefarm_registry_username"}
@@ -47,12 +47,7 @@ def resolve(arguments, names):
     """Return commit, images and problems."""
     ca_pem = "\n".join(arguments["ca_certificates"].values())
     images = {
-        image: {
-            "name": "%s/%s" % (arguments["registry"].strip("/"), wanted.get("repository", image)),
-            "tag": image_tag(UNKNOWN, arguments["environment"], wanted.get("settings")),
-            "digest": None,
-            "reference": UNKNOWN,
-        }
+        image: expected_image("%s/%s" % (arguments["registry"].strip("/"), wanted.get("repository", image)), wanted, UNKNOWN, arguments["environment"])
         for image, wanted in arguments["images"].items()
     }
     with tempfile.TemporaryDirectory(prefix="litefarm-") as folder:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from ansible.utils.display import Display
 
-from ansible_collections.litefarm.platform.plugins.module_utils.verification import table
+from ansible_collections.litefarm.platform.plugins.module_utils.verification.rows import table
 from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import ControlNodeAction
 
 display = Display()
@@ -28,5 +28,7 @@ class ActionModule(ControlNodeAction):
             return dict(result, failed=True, msg="Nothing was verified: no droplet of the run has a check.")
         if failed:
             return dict(result, failed=True, msg="%d of %d checks failed: see the end of the table." % (len(failed), len(rows)))
-        result.update(changed=False, rows=rows, msg="All %d checks passed." % len(rows))
+        warnings = sum(each["result"] == "WARN" for each in rows)
+        passed = "All %d checks passed%s." % (len(rows), ", %d with a warning" % warnings if warnings else "")
+        result.update(changed=False, rows=rows, msg=passed)
         return result

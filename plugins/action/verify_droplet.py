@@ -4,13 +4,16 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import ssl
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 
 from ansible_collections.litefarm.platform.plugins.module_utils.droplet_rules import first_line
 from ansible_collections.litefarm.platform.plugins.module_utils.registry import trust_context
-from ansible_collections.litefarm.platform.plugins.module_utils.verification import INSIDE, OUTSIDE, Visitor, row
+from ansible_collections.litefarm.platform.plugins.module_utils.verification.inside import INSIDE, arguments_of, neighbours
+from ansible_collections.litefarm.platform.plugins.module_utils.verification.outside import OUTSIDE, Visitor
+from ansible_collections.litefarm.platform.plugins.module_utils.verification.rows import row, warning
 from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import ControlNodeAction
 
 
@@ -34,30 +37,37 @@ class ActionModule(ControlNodeAction):
             context = trust_context("\n".join(arguments["ca_certificates"].values()))
         except ssl.SSLError as error:
             return dict(result, failed=True, msg="A certificate authority in litefarm_ca_certificates is no PEM certificate (%s): correct it." % error)
-        visitor = Visitor(self._play_context.remote_addr or host, context, arguments["timeout"])
-        # From outside first: what a user asks opens the connections that are looked at inside.
-        rows = [each for check in checks if check["kind"] in OUTSIDE for each in OUTSIDE[check["kind"]](check, visitor, host)]
-        rows += self._inside(host, [check for check in checks if check["kind"] in INSIDE], task_vars)
         unknown = [check["check"] for check in checks if check["kind"] not in OUTSIDE and check["kind"] not in INSIDE]
         if unknown:
             return dict(result, failed=True, msg="The checks %s in %s have a kind that does not exist: correct it." % (", ".join(unknown), arguments["checks"]))
+        visitor = Visitor(self._play_context.remote_addr or host, context, arguments["timeout"])
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            asked = [(check["kind"], pool.submit(self._outside, check, visitor, host)) for check in checks if check["kind"] in OUTSIDE]
+            # From outside first: what a user asks opens the connections that are looked at inside. Only an export takes longer.
+            concurrent.futures.wait([answer for kind, answer in asked if kind != "export"])
+            inside = self._inside(host, [check for check in checks if check["kind"] in INSIDE], arguments["timeout"], task_vars)
+            rows = [each for _kind, answer in asked for each in answer.result()] + inside
         result.update(changed=False, rows=rows)
         return result
 
     def _checks(self, variable, task_vars):
-        by_group = task_vars.get(variable) or {}
-        groups = sorted(set(by_group) & set(task_vars["group_names"]), key=list(by_group).index)
-        return [check for group in groups for check in self._templar.template(by_group[group])]
+        by_group, host, run = task_vars.get(variable) or {}, task_vars["inventory_hostname"], task_vars["ansible_play_hosts_all"]
+        checks = []
+        for group in sorted(set(by_group) & set(task_vars["group_names"]), key=list(by_group).index):
+            first = next(each for each in run if each in task_vars["groups"][group])
+            checks += [check for check in self._templar.template(by_group[group]) if host == first or not check.get("once")]
+        return checks
 
-    def _inside(self, host, checks, task_vars):
+    def _outside(self, check, visitor, host):
+        if check["kind"] == "export" and self._task.check_mode:
+            return [warning(check["check"], host, "an export", "not asked: a check run asks for none")]
+        return OUTSIDE[check["kind"]](check, visitor, host)
+
+    def _inside(self, host, checks, timeout, task_vars):
         if not checks:
             return []
-        arguments = {
-            "backups": [{"path": check["path"], "pattern": check.get("pattern", "*")} for check in checks if check["kind"] == "backups"],
-            "databases": [
-                {"service": check["service"], "database": check["database"], "user": str(check["user"])} for check in checks if check["kind"] == "database"
-            ],
-        }
+        checks = [self._with_neighbours(check, host, task_vars) if check["kind"] == "peer_ports" else check for check in checks]
+        arguments = dict(arguments_of(checks), timeout=timeout)
         try:
             state = self._execute_module(module_name="litefarm.platform.verify_droplet", module_args=arguments, task_vars=task_vars)
         except (AnsibleConnectionFailure, AnsibleError) as error:
@@ -65,3 +75,9 @@ class ActionModule(ControlNodeAction):
         if state.get("failed"):
             return [row("droplet", host, "can be looked at", first_line(state.get("msg", "")), False)]
         return [each for check in checks for each in INSIDE[check["kind"]](check, state, host)]
+
+    @staticmethod
+    def _with_neighbours(check, host, task_vars):
+        groups, hostvars = task_vars["groups"], task_vars["hostvars"]
+        addresses = {peer: (hostvars[peer].get("litefarm_private_address"), hostvars[peer].get("ansible_host")) for peer in groups["litefarm"]}
+        return dict(check, neighbours=neighbours(check, host, groups, addresses))

@@ -77,17 +77,17 @@ def first_line(reason):
 
 
 def group_problems(groups, needed, single):
-    """Sentences about services without a droplet, and services that must not run twice."""
+    """Sentences about services without a droplet, and services that must not run twice (with the reason)."""
     problems = []
     for group in needed:
         if not groups.get(group):
             problems.append("No droplet is in the group %s, and every environment needs one: add one in the inventory's hosts.yml." % group)
-    for group in single:
+    for group, reason in single.items():
         members = groups.get(group) or []
         if len(members) > 1:
             problems.append(
-                "The group %s has %s, and it may have one droplet only: remove the others in the inventory's hosts.yml."
-                % (group, " and ".join(sorted(members)))
+                "The group %s has %s, and it may have one droplet only, because %s: remove the others in the inventory's hosts.yml."
+                % (group, " and ".join(sorted(members)), reason)
             )
     return problems
 

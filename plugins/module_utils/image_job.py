@@ -108,13 +108,18 @@ def run(job, parameters, client, engine_error):
         folder = os.path.join(job.cache, "source")
         say("Check out %s" % parameters["commit"])
         check_out(parameters, folder, job.cache)
+        if parameters["base"]:
+            say("Pull %s" % parameters["base"])
+            pull(parameters, client)
         say("Build %s" % job.image)
         build(parameters, folder, job, client)
         say("Push %s" % job.image)
         digest = push(parameters, job, client)
     except (BuildError, engine_error, OSError) as error:
-        say(str(error))
-        job.finish(error=str(error))
+        # The engine's own words, without the address of the call.
+        reason = getattr(error, "explanation", None) or str(error)
+        say(reason)
+        job.finish(error=reason)
         return 1
     say("%s is pushed as %s" % (job.image, digest))
     job.finish(digest=digest, seconds=int(time.time() - started))
@@ -194,10 +199,27 @@ def derived_dockerfile(text, names, with_ca):
     return "\n".join(lines) + "\n"
 
 
-def build(parameters, folder, job, client):
+def recipe_of(parameters, folder):
+    """The text of the Dockerfile."""
+    if parameters["recipe"] is not None:
+        return parameters["recipe"]
     dockerfile = os.path.join(folder, parameters["dockerfile"])
     if not os.path.isfile(dockerfile):
         raise BuildError("the repository has no %s at this commit" % parameters["dockerfile"])
+    with open(dockerfile, encoding="utf-8") as stream:
+        return stream.read()
+
+
+def labels_of(parameters):
+    labels = {"org.opencontainers.image.revision": parameters["commit"], "org.opencontainers.image.version": parameters["version"] or parameters["commit"]}
+    if parameters["base"]:
+        name, _separator, digest = parameters["base"].partition("@")
+        labels.update({"org.opencontainers.image.base.name": name, "org.opencontainers.image.base.digest": digest})
+    return labels
+
+
+def build(parameters, folder, job, client):
+    recipe = recipe_of(parameters, folder)
     context = os.path.join(folder, parameters["context"])
     if parameters["settings"]:
         with open(os.path.join(folder, parameters["settings_file"]), "w", encoding="utf-8") as stream:
@@ -208,13 +230,18 @@ def build(parameters, folder, job, client):
         arguments["NODE_EXTRA_CA_CERTS"] = "/%s" % CA_NAME
         with open(os.path.join(context, CA_NAME), "w", encoding="utf-8") as stream:
             stream.write(pem + "\n")
-    with open(dockerfile, encoding="utf-8") as stream:
-        text = derived_dockerfile(stream.read(), arguments, bool(pem))
     derived = os.path.join(job.cache, "Dockerfile")
     with open(derived, "w", encoding="utf-8") as stream:
-        stream.write(text)
-    labels = {"org.opencontainers.image.revision": parameters["commit"], "org.opencontainers.image.version": parameters["version"] or parameters["commit"]}
-    answers = client.api.build(path=context, dockerfile=derived, tag=job.image, labels=labels, buildargs=arguments, rm=True, forcerm=True, decode=True)
+        stream.write(derived_dockerfile(recipe, arguments, bool(pem)))
+    if os.path.isdir(os.path.join(context, ".git")):
+        with open(os.path.join(context, ".dockerignore"), "a", encoding="utf-8") as stream:
+            stream.write("\n.git\n")
+    if parameters["base"]:
+        # The recipe declares it itself, before FROM.
+        arguments["BASE"] = parameters["base"]
+    answers = client.api.build(
+        path=context, dockerfile=derived, tag=job.image, labels=labels_of(parameters), buildargs=arguments, rm=True, forcerm=True, decode=True
+    )
     for answer in answers:
         if "error" in answer:
             raise BuildError("the build failed: %s" % answer["error"].strip())
@@ -223,11 +250,21 @@ def build(parameters, folder, job, client):
                 say(line)
 
 
+def login_of(parameters):
+    return {"username": parameters["registry_username"], "password": parameters["registry_password"]} if parameters["registry_password"] else None
+
+
+def pull(parameters, client):
+    """With the login that is for the push: the build itself would ask the registry without one."""
+    for answer in client.api.pull(parameters["base"], stream=True, decode=True, auth_config=login_of(parameters)):
+        if "error" in answer:
+            raise BuildError("the registry does not hand out the image below this one: %s" % answer["error"].strip())
+
+
 def push(parameters, job, client):
-    login = {"username": parameters["registry_username"], "password": parameters["registry_password"]} if parameters["registry_password"] else None
     name, _separator, tag = job.image.rpartition(":")
     digest = None
-    for answer in client.api.push(name, tag=tag, stream=True, decode=True, auth_config=login):
+    for answer in client.api.push(name, tag=tag, stream=True, decode=True, auth_config=login_of(parameters)):
         if "error" in answer:
             raise BuildError("the registry does not take the image: %s" % answer["error"].strip())
         digest = (answer.get("aux") or {}).get("Digest") or digest

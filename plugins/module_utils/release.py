@@ -15,12 +15,35 @@ from ansible_collections.litefarm.platform.plugins.module_utils.registry import 
 UNKNOWN = "unresolved"
 
 
-def image_tag(commit, environment=None, settings=None):
-    """The tag of an image. One that has an environment's settings baked in belongs to that environment and to those settings."""
-    if settings is None:
-        return commit
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
-    return "%s-%s-%s" % (commit, environment, digest[:8])
+def image_tag(commit, environment=None, settings=None, base=None, recipe=None):
+    """The tag of an image: what it is made of beside the commit is in it, so another content is another image.
+
+    One that has an environment's settings baked in belongs to that environment and to those settings. One that is built on
+    another image, or by a recipe that is not in the repository, belongs to that image's digest and to that recipe.
+    """
+    parts = [commit]
+    if settings is not None:
+        parts += [environment, short_hash(json.dumps(settings, sort_keys=True))]
+    if base == UNKNOWN:
+        parts += [UNKNOWN]
+    elif base or recipe:
+        parts += [short_hash((base or "") + (recipe or ""))]
+    return "-".join(parts)
+
+
+def short_hash(text):
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def expected_image(name, wanted, commit, environment, base=None):
+    """An image that the registry was not asked for yet. C(base) is the one that it is built on, if that is known."""
+    image = {"name": name, "digest": None, "reference": UNKNOWN}
+    below = None
+    if "base" in wanted:
+        below = (base and base["digest"]) or UNKNOWN
+        image["base"] = base["reference"] if base else UNKNOWN
+    image["tag"] = image_tag(commit, environment, wanted.get("settings"), below, wanted.get("recipe"))
+    return image
 
 
 def resolve_commit(repository, version, names):
@@ -36,16 +59,15 @@ def resolve_commit(repository, version, names):
 
 
 def resolve_images(registry, images, commit, environment, names, may_be_missing=False):
-    """Return each image's name, tag and digest, and the problems on the way to them."""
-    found, problems = {}, []
-    for image, wanted in sorted(images.items()):
-        tag = image_tag(commit, environment, wanted.get("settings"))
+    """Return each image's name, tag and digest, and the problems on the way to them. An image whose base is missing is missing, too."""
+    found, problems = {}, base_problems(images)
+    for image, wanted in sorted(images.items(), key=lambda item: ("base" in item[1], item[0])):
         name = "%s/%s" % (registry.host, registry.name_of(wanted.get("repository", image)))
-        found[image] = {"name": name, "tag": tag, "digest": None, "reference": UNKNOWN}
-        if problems:
+        found[image] = expected_image(name, wanted, commit, environment, found.get(wanted.get("base")))
+        if problems or found[image].get("base") == UNKNOWN:
             continue
         try:
-            digest = registry.digest(wanted.get("repository", image), tag)
+            digest = registry.digest(wanted.get("repository", image), found[image]["tag"])
         except RegistryError as error:
             advice = "vault_registry_password in the vault, or %s" % names["username"] if "login" in str(error) else names["registry"]
             problems.append("%s: correct %s." % (sentence(error), advice))
@@ -53,12 +75,24 @@ def resolve_images(registry, images, commit, environment, names, may_be_missing=
         if digest:
             found[image].update(digest=digest, reference="%s@%s" % (name, digest))
     if not problems and not may_be_missing:
-        missing = sorted("%s:%s" % (image["name"], image["tag"]) for image in found.values() if not image["digest"])
+        # What stands on a missing image has no tag to look for yet, and is built together with it.
+        missing = sorted("%s:%s" % (image["name"], image["tag"]) for image in found.values() if not image["digest"] and image.get("base") != UNKNOWN)
         if missing:
             problems.append(
                 "The registry does not have %s: run playbooks/build.yml for this environment first, or correct %s." % (" and ".join(missing), names["version"])
             )
     return found, problems
+
+
+def base_problems(images):
+    """One image below another is enough, and needs no more than two rounds of building."""
+    below = {name for name, wanted in images.items() if "base" not in wanted}
+    return [
+        "The image %s is to be built on '%s', which is no image of the release that stands on no other: correct its base in litefarm_images."
+        % (image, wanted["base"])
+        for image, wanted in sorted(images.items())
+        if "base" in wanted and wanted["base"] not in below
+    ]
 
 
 def sentence(error):

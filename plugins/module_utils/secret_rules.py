@@ -17,7 +17,35 @@ COMMON = ("password", "secret", "litefarm", "postgres", "qwerty", "123456", "abc
 
 def needed(secrets, groups):
     """The secrets of the list that this environment's services use."""
-    return [secret for secret in secrets if any(groups.get(service) for service in secret["services"]) or "all" in secret["services"]]
+
+    def used(services):
+        return "all" in services or any(groups.get(service) for service in services)
+
+    return [secret for secret in secrets if used(secret["services"]) and not used(secret.get("without", []))]
+
+
+def previous(name):
+    """The name of the value that is accepted as well while a secret is rotated."""
+    return "%s_previous" % name
+
+
+def names(secrets):
+    """Every name that a vault may have."""
+    return {secret["name"] for secret in secrets} | {previous(secret["name"]) for secret in secrets if secret.get("accepted_twice")}
+
+
+def rotated_together(secrets, name):
+    """The secrets that get new values when a person names one of them: itself, and the other one of a pair. None have that name: []."""
+    for secret in secrets:
+        if name in (secret["name"], secret["name"].removeprefix("vault_")):
+            pair = {secret["name"], secret.get("key"), secret.get("certificate")}
+            return [each for each in secrets if each["name"] in pair]
+    return []
+
+
+def rotation_meaning(secrets):
+    """What a rotation of secrets that belong together means for people."""
+    return next((secret["rotation"] for secret in secrets if secret.get("rotation")), "")
 
 
 def weakness(value, minimum):

@@ -335,6 +335,38 @@ options:
       memory_mb:
         description: Limit of memory in MiB, instead of the service's.
         type: int
+  reconcile:
+    description:
+      - Commands run in the current container at the end of every run of O(state=present) and O(state=commit), for what no declaration of a
+        container can say, as the roles of a database. They have to compare first, and change only what differs.
+      - Each line of standard output that begins with C(changed:) is reported as a change.
+      - A failure fails the task, and takes nothing back. A command that is interrupted is run again by the next run.
+      - They run in check mode too, so O(reconcile[].stdin) has to be such that they only describe then, as by C(ansible_check_mode) in
+        its template. Where there is no container that can be asked, it is reported that they would.
+      - This option is never logged or shown as a whole. What a command says is shown, so it must not print secrets.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name of what is reconciled, in messages.
+        type: str
+        required: true
+      command:
+        description: Program and arguments.
+        type: list
+        elements: str
+        required: true
+      user:
+        description: User, or user and group, instead of the container's.
+        type: str
+      stdin:
+        description: What the command reads from its standard input.
+        type: str
+      timeout:
+        description: Time in which the command has to end, in seconds. It is not ended by force.
+        type: float
+        default: 60
   upstream:
     description:
       - The file that says which port serves, as C(server) lines to be included in an C(upstream) block of nginx. Required for
@@ -420,6 +452,10 @@ EXAMPLES = r"""
       - name: accepts connections
         kind: exec
         command: [pg_isready]
+    reconcile:
+      - name: the application's role
+        command: [psql, --quiet, --tuples-only, --no-align, --file=-]
+        stdin: "{{ lookup('ansible.builtin.template', 'role.sql.j2') }}"
 
 - name: The release of this run is taken back
   litefarm.platform.container_service:
@@ -487,8 +523,18 @@ one_shots:
   returned: success
   type: list
   elements: dict
+reconciled:
+  description: Results of the commands of O(reconcile), each with C(name) and C(changes), the lines in which it reported changes.
+  returned: always
+  type: list
+  elements: dict
+msg:
+  description: The lines in which the commands of O(reconcile) reported changes.
+  returned: if there are any
+  type: str
+  sample: "changed: role litefarm is created"
 log:
-  description: Last lines of the log of the container that failed.
+  description: Last lines of the log of the container that failed, or of what the command that failed said.
   returned: failure of a release
   type: list
   elements: str
@@ -511,7 +557,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.engine import Engine
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.host import Clock, Host, Lock
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import Service, ServiceError
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.plan import Before, difference, would_change
+from ansible_collections.litefarm.platform.plugins.module_utils.container_service.plan import Before, difference, would_change, would_reconcile
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.probes import Prober
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.release import Release
 
@@ -610,6 +656,19 @@ def argument_spec():
                 memory_mb=dict(type="int"),
             ),
         ),
+        reconcile=dict(
+            type="list",
+            elements="dict",
+            default=[],
+            no_log=True,
+            options=dict(
+                name=dict(type="str", required=True),
+                command=dict(type="list", elements="str", required=True),
+                user=dict(type="str"),
+                stdin=dict(type="str"),
+                timeout=dict(type="float", default=60),
+            ),
+        ),
         upstream=dict(
             type="dict",
             options=dict(
@@ -633,7 +692,8 @@ def fault_point(step):
 
 def shown_arguments(params):
     """Secrets are whole parameters, so Ansible's masking by value would also hide their innocent parts everywhere."""
-    return {key: "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER" if key in ("secret_env", "secret_files") and value else value for key, value in params.items()}
+    hidden = ("secret_env", "secret_files", "reconcile")
+    return {key: "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER" if key in hidden and value else value for key, value in params.items()}
 
 
 def run(module, release):
@@ -641,6 +701,7 @@ def run(module, release):
     if module.check_mode:
         release.phase = "planned"
         release.changed, seen = would_change(release)
+        would_reconcile(release, engine_there=seen is not None)
         return Before(seen), seen is not None
     with Lock(release.host.lock_path, module.params["lock_timeout"], release.clock):
         before = None
@@ -664,13 +725,19 @@ def main():
     release = Release(service, engine, host, Prober(service, engine), Clock(), fault_point)
     try:
         before, engine_there = run(module, release)
+        changes = release.changes()
         result = {
-            "changed": release.changed,
+            "changed": release.changed or bool(changes),
             "release": release.result() if engine_there else {},
             "one_shots": release.one_shots,
+            "reconciled": release.reconciled,
         }
         if module._diff and release.changed:
             result["diff"] = difference(service, before, release.image_id, absent=module.params["state"] == "absent")
+        if changes:
+            result["msg"] = "\n".join(changes)
+        if module._diff and changes:
+            result.setdefault("diff", {})["prepared"] = result["msg"] + "\n"
     except ServiceError as error:
         details = service.masker(error.details)
         lines = [error.message]
@@ -679,7 +746,14 @@ def main():
         lines += ["Probe %s" % answer for answer in details.get("probes", [])]
         if details.get("log"):
             lines += ["Last lines of its log:"] + ["  " + line for line in details["log"]]
-        module.fail_json(msg=service.masker("\n".join(lines)), one_shots=release.one_shots, changed=release.changed, invocation=shown, **details)
+        module.fail_json(
+            msg=service.masker("\n".join(lines)),
+            changed=release.changed or bool(release.changes()),
+            one_shots=release.one_shots,
+            reconciled=service.masker(release.reconciled),
+            invocation=shown,
+            **details,
+        )
     for warning in release.warnings:
         module.warn(warning)
     module.exit_json(invocation=shown, **service.masker(result))

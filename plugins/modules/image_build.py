@@ -26,13 +26,22 @@ options:
     type: str
     required: true
   context:
-    description: Folder of the repository that is the build's context.
+    description: Folder of the repository that is the build's context. Git's own folder is never part of it.
     type: str
     default: .
   dockerfile:
-    description: The Dockerfile, as a path in the repository.
+    description: The Dockerfile, as a path in the repository. Either this or O(recipe) is needed.
     type: str
-    required: true
+  recipe:
+    description: The text of a Dockerfile that is not in the repository, instead of O(dockerfile).
+    type: str
+  base:
+    description:
+      - Another image that this one is built on, by its digest. It is pulled with the login of O(registry_username), reaches the
+        Dockerfile as build argument C(BASE), for C(ARG BASE) and C(FROM ${BASE}), and becomes the labels
+        C(org.opencontainers.image.base.name) and C(org.opencontainers.image.base.digest).
+    type: str
+    default: ""
   name:
     description: The image's name with its registry.
     type: str
@@ -66,7 +75,7 @@ options:
     type: dict
     default: {}
   registry_username:
-    description: Who pushes.
+    description: Who pushes, and pulls O(base).
     type: str
     default: ""
   registry_password:
@@ -113,6 +122,22 @@ EXAMPLES = r"""
     name: registry.digitalocean.com/litefarm/api
     tag: 69272be6c5a3f0a7e4f6b0b1c1a3a6c0e5d4f312
     environment: {PUPPETEER_SKIP_DOWNLOAD: "1"}
+    registry_username: litefarm
+    registry_password: "{{ vault_registry_password }}"
+
+- name: The export scheduler's image, which is the API's with two more programs, is in the registry
+  litefarm.platform.image_build:
+    repo: https://github.com/LiteFarmOrg/LiteFarm.git
+    commit: "{{ litefarm_release.commit }}"
+    recipe: |
+      ARG BASE
+      FROM ${BASE}
+      USER root
+      RUN apt-get update && apt-get install --yes --no-install-recommends awscli zip
+      USER 1000:1000
+    base: "{{ litefarm_release.images.export_scheduler.base }}"
+    name: "{{ litefarm_release.images.export_scheduler.name }}"
+    tag: "{{ litefarm_release.images.export_scheduler.tag }}"
     registry_username: litefarm
     registry_password: "{{ vault_registry_password }}"
 """
@@ -177,7 +202,9 @@ def main():
             "repo": {"type": "str", "required": True},
             "commit": {"type": "str", "required": True},
             "context": {"type": "str", "default": "."},
-            "dockerfile": {"type": "str", "required": True},
+            "dockerfile": {"type": "str"},
+            "recipe": {"type": "str"},
+            "base": {"type": "str", "default": ""},
             "name": {"type": "str", "required": True},
             "tag": {"type": "str", "required": True},
             "version": {"type": "str", "default": ""},
@@ -191,6 +218,8 @@ def main():
             "phase": {"type": "str", "choices": ["start", "poll"], "default": "start"},
             "offset": {"type": "int", "default": 0},
         },
+        mutually_exclusive=[("dockerfile", "recipe")],
+        required_one_of=[("dockerfile", "recipe")],
         supports_check_mode=True,
     )
     job = image_job.Job(module.params["cache"], module.params["name"], module.params["tag"])

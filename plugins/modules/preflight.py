@@ -11,7 +11,8 @@ short_description: Fail with everything that stands in the way of a run
 version_added: 0.1.0
 description:
   - Adds what concerns all droplets together (one environment, no empty group where one is needed, secrets that are there and
-    strong) to what M(litefarm.platform.release) and M(litefarm.platform.preflight_droplet) found, and fails with all of it.
+    strong, buckets that the environment's key can use) to what M(litefarm.platform.release) and
+    M(litefarm.platform.preflight_droplet) found, and fails with all of it.
   - Expects the results of M(litefarm.platform.preflight_droplet) registered as C(litefarm_preflight).
   - Never shows a secret. Runs on the control node, without a module call. Changes nothing.
 options:
@@ -20,7 +21,10 @@ options:
     type: dict
     required: true
   requirements:
-    description: Groups that are never empty (C(needed_groups)) and groups of one droplet at most (C(single_groups)).
+    description:
+      - Groups that are never empty (C(needed_groups)), groups of one droplet at most, each with the reason (C(single_groups)), and
+        groups whose services use the object storage (C(storage_groups)).
+      - If a droplet of such a group is in the run, both buckets of the environment are asked for with its key.
     type: dict
     required: true
   secrets:
@@ -37,6 +41,8 @@ attributes:
     support: none
   platform:
     platforms: posix
+requirements:
+  - boto3, if there are C(storage_groups)
 author:
   - LiteFarm platform maintainers (@LiteFarmOrg)
 seealso:
@@ -48,7 +54,7 @@ EXAMPLES = r"""
 - name: Nothing stands in the way
   litefarm.platform.preflight:
     release: "{{ litefarm_release }}"
-    requirements: {needed_groups: [nginx], single_groups: [postgres]}
+    requirements: {needed_groups: [nginx], single_groups: {postgres: two would not have the same data}, storage_groups: [api]}
     secrets: []
   run_once: true
 """

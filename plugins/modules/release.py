@@ -14,7 +14,8 @@ description:
     images that C(playbooks/build.yml) makes of it. From then on a run speaks of digests only, so a tag that moves in
     between changes nothing.
   - An image's tag is the commit. If the image has settings baked in, the tag is the commit, the environment and the first
-    eight digits of a hash over the settings.
+    eight digits of a hash over the settings. If it is built on another image of the release or by a recipe, the first eight
+    digits of a hash over that image's digest and the recipe follow, so a changed base or recipe is another image.
   - Runs on the control node, without a module call. Changes nothing.
 options:
   repo:
@@ -44,7 +45,8 @@ options:
   images:
     description:
       - Images by a name of their own. Each has C(repository), its name below O(registry), and optionally C(settings), the
-        settings that are baked in.
+        settings that are baked in, C(base), the image of this release that it is built on (one that has no base itself), and
+        C(recipe), the text of a Dockerfile that is not in the repository. Other keys are left to the build.
     type: dict
     default: {}
   ca_certificates:
@@ -84,6 +86,10 @@ EXAMPLES = r"""
     images:
       api: {repository: api}
       webapp: {repository: webapp, settings: {VITE_ENV: production}}
+      export_scheduler:
+        repository: export-scheduler
+        base: api
+        recipe: "{{ lookup('ansible.builtin.file', playbook_dir ~ '/files/export_scheduler.Dockerfile') }}"
   register: litefarm_release
 """
 
@@ -99,7 +105,10 @@ version:
   type: str
   sample: v3.12.2
 images:
-  description: Each image's name, tag, digest (none if the registry does not have it) and the reference to pull it by.
+  description:
+    - Each image's name, tag, digest (none if the registry does not have it) and the reference to pull it by. One that is built
+      on another image also has C(base), the reference of that one.
+    - What is not known is V(unresolved), such as the tag's last part and the base of an image whose base the registry does not have.
   returned: always
   type: dict
   sample:
@@ -108,6 +117,12 @@ images:
       tag: 69272be6c5a3f0a7e4f6b0b1c1a3a6c0e5d4f312
       digest: sha256:6c3c624b58dbbcd3c0dd82b4c53f04194d1247c6eebdaab7c610cf7d66709b3b
       reference: registry.digitalocean.com/litefarm/api@sha256:6c3c624b58dbbcd3c0dd82b4c53f04194d1247c6eebdaab7c610cf7d66709b3b
+    export_scheduler:
+      name: registry.digitalocean.com/litefarm/export-scheduler
+      tag: 69272be6c5a3f0a7e4f6b0b1c1a3a6c0e5d4f312-5f1d7a84
+      digest: sha256:0d5f2a3b9d5ee0f3b1c2f6c9b6a8c1ddc4f0c2f4f0e7b7a1d9d0a2b3c4d5e6f7
+      reference: registry.digitalocean.com/litefarm/export-scheduler@sha256:0d5f2a3b9d5ee0f3b1c2f6c9b6a8c1ddc4f0c2f4f0e7b7a1d9d0a2b3c4d5e6f7
+      base: registry.digitalocean.com/litefarm/api@sha256:6c3c624b58dbbcd3c0dd82b4c53f04194d1247c6eebdaab7c610cf7d66709b3b
 problems:
   description: What stands in the way, in sentences.
   returned: always

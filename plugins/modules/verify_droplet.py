@@ -10,15 +10,34 @@ module: verify_droplet
 short_description: Check one droplet from outside and from inside
 version_added: 0.1.0
 description:
-  - Asks a droplet's address from the control node what a user would (pages, redirects, certificates, ports), with the right
-    names whatever the DNS says yet, and looks on the droplet, with one module call, at its containers, databases and backups.
-  - Returns rows of a table and never fails because of one; M(litefarm.platform.verify) does. Changes nothing.
+  - Asks a droplet's address from the control node what a user would (pages, redirects, certificates, ports, an export), with the
+    right names whatever the DNS says yet.
+  - Looks on the droplet, with one module call, at its containers, databases and backups, and asks its neighbours from there what
+    its services ask them (Redis, the image host, ports).
+  - Returns rows of a table and never fails because of one; M(litefarm.platform.verify) does.
+  - Changes nothing. An export that was asked for is removed from the bucket as soon as it is there, and in check mode none is asked for.
 options:
   checks:
     description:
       - Name of the variable that holds the checks by group. Only those of the droplet's own groups are evaluated.
-      - Each check has C(check), its name in the table, and C(kind), one of C(http), C(certificate), C(ports), C(containers),
-        C(backups) and C(database).
+      - Each check has C(check), its name in the table, and C(kind), one of those below. With C(once) only one droplet of the run
+        that is in the group is asked.
+      - "C(http), from outside: C(url), C(method) (GET), C(status) (200), C(headers) (name to a regular expression) and C(contains)."
+      - "C(certificate), from outside: C(host_name), and C(days) (20) below which it warns."
+      - "C(ports), from outside: C(open) and C(closed), lists of TCP ports."
+      - "C(export), from outside: C(url) of the API's question, C(farm_id), C(user_id), C(jwt_secret), the C(seconds) (60) in which the
+        export has to arrive, and C(storage) with C(endpoint), C(region), C(bucket), C(access_key_id) and C(secret_access_key). It is a
+        warning if C(farm_id) or C(user_id) is empty. Needs boto3 on the control node."
+      - "C(containers): one container of C(service) runs, and if it was restarted it has run for C(steady_seconds) (300)."
+      - "C(strangers): no service runs that is not in C(groups)."
+      - "C(exec): C(command) in the container of C(service) ends with status 0. C(expected) says in words what that means."
+      - "C(database): C(database) in the container of C(service), asked as the C(user) of its system, belongs to C(owner)."
+      - "C(backups): the newest file in C(path) that fits C(pattern) is younger than C(hours). With C(none_is_ok) there may be none."
+      - "C(redis), asked from the droplet: C(host), C(port) and C(password)."
+      - "C(image), asked from the droplet: C(url) of what imaginary is to do, C(key) and C(key_name)."
+      - "C(peer_ports), asked from the droplet: C(ports), all TCP ports to ask the other droplets for, and C(open), those that are open: a
+        list of C(port), C(of) (the group of the droplet that is asked) and C(for) (the groups of those that may use it, on its private
+        address; without it everybody may, on all addresses)."
     type: str
     default: verify_checks
   ca_certificates:
@@ -26,7 +45,7 @@ options:
     type: dict
     default: {}
   timeout:
-    description: Seconds to wait for an answer from outside.
+    description: Seconds to wait for an answer.
     type: int
     default: 10
   backups:
@@ -36,6 +55,24 @@ options:
     default: []
   databases:
     description: Used by the action plugin, databases to look at.
+    type: list
+    elements: dict
+    default: []
+  commands:
+    description: Used by the action plugin, commands to run in the containers of services.
+    type: list
+    elements: dict
+    default: []
+  redis:
+    description: Used by the action plugin, passwords by address of Redis.
+    type: dict
+    default: {}
+  images:
+    description: Used by the action plugin, keys by URL of the image host.
+    type: dict
+    default: {}
+  peers:
+    description: Used by the action plugin, addresses and the ports to ask them for.
     type: list
     elements: dict
     default: []
@@ -77,13 +114,16 @@ containers:
   elements: dict
 """
 
+import concurrent.futures
 import datetime
 import fnmatch
 import json
 import os
+import subprocess
 import time
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.litefarm.platform.plugins.module_utils.verification import questions
 
 SERVICE_LABEL = "litefarm.platform.service"
 # Everything in one question, so that a database costs one client.
@@ -137,16 +177,43 @@ def backups(wanted):
     return {"newest": newest, "bytes": size, "age_seconds": age}
 
 
-def database(module, docker, wanted, running):
-    names = [container["name"] for container in running if container["service"] == wanted["service"] and container["status"] == "running"]
-    if not names:
+def container_of(service, found):
+    """The name of the one that runs, or None."""
+    return next((container["name"] for container in found if container["service"] == service and container["status"] == "running"), None)
+
+
+def database(module, docker, wanted, found):
+    name = container_of(wanted["service"], found)
+    if not name:
         return {"error": "its container does not run"}
     psql = ["psql", "--no-psqlrc", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1", "--dbname=postgres", "--file=-"]
     psql.append("--set=name=%s" % wanted["database"])
-    code, answer, error = module.run_command([docker, "exec", "--interactive", "--user", str(wanted["user"]), names[0]] + psql, data=QUESTION)
+    code, answer, error = module.run_command([docker, "exec", "--interactive", "--user", str(wanted["user"]), name] + psql, data=QUESTION)
     if code:
         return {"error": (error.strip().splitlines() or ["psql failed"])[-1]}
     return json.loads(answer) if answer.strip() else {"error": "there is no such database"}
+
+
+def command(docker, wanted, found, timeout):
+    name = container_of(wanted["service"], found)
+    if not name:
+        return {"error": "its container does not run"}
+    try:
+        done = subprocess.run([docker, "exec", name] + wanted["command"], capture_output=True, text=True, errors="replace", timeout=timeout, check=False)
+    except subprocess.TimeoutExpired:
+        return {"error": "does not end within %d s" % timeout}
+    return {"code": done.returncode, "output": (done.stdout + done.stderr)[-2000:]}
+
+
+def ask_neighbours(pool, params):
+    """Questions that wait for others, all at once: for each, by address, a future answer."""
+    timeout = params["timeout"]
+    pairs = [(peer["address"], port) for peer in params["peers"] for port in peer["ports"]]
+    return {
+        "redis": {address: pool.submit(questions.redis, address, password, timeout) for address, password in params["redis"].items()},
+        "images": {url: pool.submit(questions.image, url, key, timeout) for url, key in params["images"].items()},
+        "peers": {"open": pool.submit(questions.open_ports, pairs, min(timeout, 2))},
+    }
 
 
 def main():
@@ -157,18 +224,31 @@ def main():
             "timeout": {"type": "int", "default": 10},
             "backups": {"type": "list", "elements": "dict", "default": []},
             "databases": {"type": "list", "elements": "dict", "default": []},
+            "commands": {"type": "list", "elements": "dict", "default": []},
+            "redis": {"type": "dict", "default": {}, "no_log": True},
+            "images": {"type": "dict", "default": {}, "no_log": True},
+            "peers": {"type": "list", "elements": "dict", "default": []},
         },
         supports_check_mode=True,
     )
     docker = module.get_bin_path("docker")
-    running, error = containers(module, docker) if docker else ([], "no engine is installed")
-    module.exit_json(
-        changed=False,
-        containers=running,
-        engine_error=error,
-        backups={wanted["path"]: backups(wanted) for wanted in module.params["backups"]},
-        databases={wanted["database"]: database(module, docker, wanted, running) for wanted in module.params["databases"]},
-    )
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        asked = ask_neighbours(pool, module.params)
+        # What follows needs no more than this droplet.
+        found, error = containers(module, docker) if docker else ([], "no engine is installed")
+        answers = {
+            "containers": found,
+            "engine_error": error,
+            "backups": {wanted["path"]: backups(wanted) for wanted in module.params["backups"]},
+            "databases": {wanted["database"]: database(module, docker, wanted, found) for wanted in module.params["databases"]},
+            "commands": {wanted["key"]: command(docker, wanted, found, module.params["timeout"]) for wanted in module.params["commands"]},
+            "redis": {address: answer.result() for address, answer in asked["redis"].items()},
+            "images": {url: answer.result() for url, answer in asked["images"].items()},
+            "peers": {peer["address"]: [] for peer in module.params["peers"]},
+        }
+        for address, port in asked["peers"]["open"].result():
+            answers["peers"][address].append(port)
+    module.exit_json(changed=False, **answers)
 
 
 if __name__ == "__main__":

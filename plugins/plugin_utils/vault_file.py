@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import os
 import re
 import secrets
@@ -21,6 +22,12 @@ try:
 except ImportError:
     # ansible-core depends on it; only a check that imports every plugin by itself does without.
     x509 = hashes = serialization = ec = NameOID = None
+try:
+    import yaml
+except ImportError:
+    yaml = None
+
+from ansible_collections.litefarm.platform.plugins.module_utils.secret_rules import previous
 
 # Letters and digits need no quoting in any file, URL or shell.
 ALPHABET = string.ascii_letters + string.digits
@@ -84,15 +91,71 @@ def create_missing(wanted, present, vault):
     return created
 
 
+def begin_rotation(wanted, values, vault):
+    """Return the entries to write for new values of secrets that belong together. None, when their rotation is open already."""
+    for secret in wanted:
+        if not isinstance(values.get(secret["name"]), str) or not values[secret["name"]]:
+            raise SecretError("The secret %s is not in %s: run playbooks/secrets.yml, which creates what is missing." % (secret["name"], vault))
+    if any(is_open(secret, values) for secret in wanted):
+        return {}
+    entries = create_missing(wanted, {}, vault)
+    # What a service accepts must reach the disk in the same moment as what its clients will use.
+    entries.update({previous(secret["name"]): values[secret["name"]] for secret in wanted if secret.get("accepted_twice")})
+    return entries
+
+
+def is_open(secret, values):
+    """Is the previous value of this secret still accepted?"""
+    return bool(secret.get("accepted_twice") and values.get(previous(secret["name"])))
+
+
+def put(text, entries):
+    """Set entries of a YAML document, where they are or at its end, and leave every other line of it as it is."""
+    text = append(text, {})
+    added = {}
+    for name, value in entries.items():
+        spans = _spans(text, name)
+        if not spans:
+            added[name] = value
+        for start, end in spans:
+            # A comment after a block of lines would be one of them.
+            end = _end_of_line(text, end) if "\n" in value else end
+            # A block of lines ends with a line's end, other values before it.
+            text = text[:start] + _entry(name, value) + ("\n" if text[start:end].endswith("\n") else "") + text[end:]
+    return append(text, added) if added else text
+
+
+def remove(text, names):
+    """Remove entries from a YAML document, with the rest of their last line."""
+    for name in names:
+        for start, end in _spans(text, name):
+            text = text[:start] + text[_end_of_line(text, end) :]
+    return text
+
+
+def _end_of_line(text, end):
+    """Where the next line begins."""
+    return end if text[:end].endswith("\n") else text.find("\n", end) + 1 or len(text)
+
+
+def _spans(text, name):
+    """Where entries of this name begin and end in a YAML document, the last one first."""
+    document = yaml.compose(text, Loader=yaml.SafeLoader)
+    pairs = document.value if isinstance(document, yaml.MappingNode) else []
+    return [(key.start_mark.index, value.end_mark.index) for key, value in reversed(pairs) if key.value == name]
+
+
 def append(text, created):
     """Add secrets to a YAML document and leave every line of it as it is."""
     lines = [text.rstrip("\n")] if text.strip() else ["---"]
-    for name, value in created.items():
-        if "\n" in value:
-            lines += ["%s: |" % name] + ["  %s" % line for line in value.strip().splitlines()]
-        else:
-            lines.append('%s: "%s"' % (name, value))
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines + [_entry(name, value) for name, value in created.items()]) + "\n"
+
+
+def _entry(name, value):
+    if "\n" in value:
+        return "\n".join(["%s: |" % name] + ["  %s" % line for line in value.strip().splitlines()])
+    # JSON's quotes are YAML's, whatever is between them.
+    return "%s: %s" % (name, json.dumps(value, ensure_ascii=False))
 
 
 def vault_id_of(ciphertext):

@@ -10,15 +10,21 @@ import functools
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import docker
+import testinfra
+import yaml
+from ansible.constants import DEFAULT_VAULT_ID_MATCH
+from ansible.parsing.vault import VaultLib, VaultSecret
 
 PROJECT = Path(__file__).resolve().parents[2]
 LAB = PROJECT / "molecule" / "shared" / "lab.py"
+PORTS = PROJECT / "tests" / "support" / "ports.py"
 
 
 def lab(*arguments: str) -> str:
@@ -37,6 +43,37 @@ def lab(*arguments: str) -> str:
 def status() -> dict:
     """The lab's own description of itself."""
     return json.loads(lab("status"))
+
+
+def environments() -> list[str]:
+    """The environments that the tests are about (LITEFARM_ENVIRONMENTS)."""
+    return os.environ.get("LITEFARM_ENVIRONMENTS", "production").split()
+
+
+def limit() -> list[str]:
+    """The droplets that playbook runs are limited to (LITEFARM_LIMIT), none for whole environments."""
+    return os.environ.get("LITEFARM_LIMIT", "").split()
+
+
+def hosts(environment: str) -> dict[str, list[str]]:
+    """Group to its droplets, as the environment's real inventory says."""
+    groups = yaml.safe_load((PROJECT / "inventories" / environment / "hosts.yml").read_text())
+    return {name: list(group["hosts"]) for name, group in groups.items()}
+
+
+def droplets() -> list[str]:
+    """The droplets that the tests are about."""
+    return limit() or [droplet for environment in environments() for droplet in hosts(environment)["litefarm"]]
+
+
+def environment_of(droplet: str) -> str:
+    """The environment that a droplet belongs to."""
+    return next(environment for environment in environments() if droplet in hosts(environment)["litefarm"])
+
+
+def settings(environment: str) -> dict:
+    """The environment's own variables, without what the lab puts in their place."""
+    return yaml.safe_load((PROJECT / "inventories" / environment / "group_vars" / "litefarm" / "main.yml").read_text())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,9 +100,13 @@ class Run:
         return sum(counters[counter] for counters in self.recap.values())
 
 
-def playbook(name: str, *arguments: str, environment: str = "production", env: dict | None = None) -> Run:
-    """Runs one of the project's playbooks against the lab, with the lab's inventory of an environment."""
+def playbook(name: str, *arguments: str, environment: str | None = None, env: dict | None = None) -> Run:
+    """Runs one of the project's playbooks against the lab, with the lab's inventory of an environment (default: the tests' first)."""
     start = time.monotonic()
+    environment = environment or environments()[0]
+    if limit():
+        # The builder belongs to no environment, and localhost is where images are built without one.
+        arguments = (f"--limit={','.join([*limit(), 'builder', 'localhost'])}", *arguments)
     done = subprocess.run(
         [Path(sys.executable).with_name("ansible-playbook"), f"--inventory={inventory(environment)}", name, *arguments],
         cwd=PROJECT,
@@ -88,11 +129,39 @@ def logs() -> Path:
     return folder
 
 
-def inventory(environment: str = "production") -> str:
+def inventory(environment: str) -> str:
     """The folder of the lab's inventory for an environment."""
     return status()["paths"]["inventories"][environment]
 
 
+def vault(environment: str) -> dict[str, str]:
+    """The secrets of an environment, by their names in its vault."""
+    password = Path(status()["paths"]["vault_password"]).read_bytes().strip()
+    content = (Path(inventory(environment)) / "group_vars" / "litefarm" / "vault.yml").read_bytes()
+    return yaml.safe_load(VaultLib([(DEFAULT_VAULT_ID_MATCH, VaultSecret(password))]).decrypt(content))
+
+
+@functools.cache
+def connect(name):
+    """A droplet, as root over SSH."""
+    paths = status()["paths"]
+    host = testinfra.get_host(
+        f"ssh://root@{status()['droplets'][name]['public_address']}",
+        ssh_identity_file=paths["ssh_key"],
+        ssh_extra_args=f"-o UserKnownHostsFile={paths['known_hosts']} -o IdentitiesOnly=yes",
+        controlpersist=60,
+        timeout=10,
+    )
+    host.name = name
+    return host
+
+
+def over_ssh(name: str, command: list[str], stdin: str) -> str:
+    """What a command on a droplet prints that reads from standard input, as no process list shows it."""
+    paths = status()["paths"]
+    options = ["-i", paths["ssh_key"], "-o", f"UserKnownHostsFile={paths['known_hosts']}", "-o", "IdentitiesOnly=yes"]
+    address = f"root@{status()['droplets'][name]['public_address']}"
+    return subprocess.run(["ssh", *options, address, shlex.join(command)], input=stdin, capture_output=True, text=True, check=True).stdout
 
 
 def names() -> dict[str, str]:
@@ -123,6 +192,11 @@ def as_stranger(network: str, script: Path, *arguments: str) -> str:
         remove=True,
     )
     return printed.decode()
+
+
+def scan_as_stranger(droplet: str, network: str) -> dict[str, list[int]]:
+    """All TCP ports of a droplet's address in a network, seen from a container that is nobody's peer: those that accept, those that refuse."""
+    return json.loads(as_stranger(network, PORTS, status()["droplets"][droplet][f"{network}_address"]))
 
 
 def ansible_environment() -> dict[str, str]:

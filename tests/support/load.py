@@ -18,6 +18,26 @@ from urllib.parse import urlsplit
 
 
 @dataclasses.dataclass(frozen=True)
+class Request:
+    """What is asked again and again: a GET of a URL, or something else."""
+
+    url: str
+    method: str = "GET"
+    headers: dict[str, str] = dataclasses.field(default_factory=dict)
+    body: bytes = b""
+
+    def encoded(self) -> bytes:
+        """The request as it goes over the wire, over a connection of its own."""
+        parts = urlsplit(self.url)
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        fields = {"Host": parts.hostname, "Connection": "close", **self.headers}
+        if self.body:
+            fields["Content-Length"] = str(len(self.body))
+        head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        return f"{self.method} {path} HTTP/1.1\r\n{head}\r\n".encode() + self.body
+
+
+@dataclasses.dataclass(frozen=True)
 class Answer:
     """One request: when it began (seconds since the load began), how long it took (seconds), and what came of it."""
 
@@ -81,15 +101,15 @@ class Load:
     """A load that runs in a thread of its own between `start` and `stop`.
 
     Args:
-        urls: HTTPS URLs, each asked `rate` times a second.
+        requests: requests, or HTTPS URLs to GET, each asked `rate` times a second.
         addresses: host name to the address that stands for it (the lab's names are not in the DNS).
         ca_file: the certificate authority that signed the servers' certificates.
         rate: requests per second and URL.
         timeout: seconds after which a request counts as failed.
     """
 
-    def __init__(self, urls, addresses, ca_file, rate=50.0, timeout=10.0):
-        self._urls = list(urls)
+    def __init__(self, requests, addresses, ca_file, rate=50.0, timeout=10.0):
+        self._requests = [Request(each) if isinstance(each, str) else each for each in requests]
         self._addresses = dict(addresses)
         self._context = ssl.create_default_context(cafile=str(ca_file))
         self._rate = rate
@@ -119,15 +139,15 @@ class Load:
         """Whether every URL answered, and none failed, during the last `seconds`."""
         since = time.monotonic() - self._began - seconds
         recent = [answer for answer in list(self._answers) if answer.began >= since]
-        return {answer.url for answer in recent} == set(self._urls) and not any(answer.failed for answer in recent)
+        return {answer.url for answer in recent} == {request.url for request in self._requests} and not any(answer.failed for answer in recent)
 
     async def _run(self) -> None:
         began = self._began = time.monotonic()
         pending: set[asyncio.Task] = set()
         count = 0
         while not self._stopping.is_set():
-            for url in self._urls:
-                task = asyncio.create_task(self._ask(url, began))
+            for request in self._requests:
+                task = asyncio.create_task(self._ask(request, began))
                 pending.add(task)
                 task.add_done_callback(pending.discard)
             count += 1
@@ -135,27 +155,26 @@ class Load:
         if pending:
             await asyncio.wait(set(pending))
 
-    async def _ask(self, url: str, began: float) -> None:
+    async def _ask(self, request: Request, began: float) -> None:
         start = time.monotonic()
         status, error, body = None, None, b""
         try:
             async with asyncio.timeout(self._timeout):
-                status, body = await self._get(url)
+                status, body = await self._answer_to(request)
         except TimeoutError:
             error = "timeout"
         except (OSError, ValueError, EOFError) as exc:
             error = type(exc).__name__
-        self._answers.append(Answer(url, start - began, time.monotonic() - start, status, error, body))
+        self._answers.append(Answer(request.url, start - began, time.monotonic() - start, status, error, body))
 
-    async def _get(self, url: str) -> tuple[int, bytes]:
-        parts = urlsplit(url)
+    async def _answer_to(self, request: Request) -> tuple[int, bytes]:
+        parts = urlsplit(request.url)
         host = parts.hostname or ""
         reader, writer = await asyncio.open_connection(
             self._addresses.get(host, host), parts.port or 443, ssl=self._context, server_hostname=host
         )
         try:
-            path = parts.path + (f"?{parts.query}" if parts.query else "")
-            writer.write(f"GET {path or '/'} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+            writer.write(request.encoded())
             await writer.drain()
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
             headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}

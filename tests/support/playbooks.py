@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the litefarm.platform authors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Playbooks run for real against a copy of production's inventory whose droplet is this machine."""
+"""Playbooks run for real against a copy of an environment's inventory whose droplets are all this machine."""
 
 from __future__ import annotations
 
@@ -25,11 +25,14 @@ class Environment:
     def __init__(self, folder, source="production"):
         self.folder = folder
         shutil.copytree(REPO / "inventories" / source, folder, ignore=shutil.ignore_patterns("vault*.yml"))
-        self.droplet = next(iter(yaml.safe_load((folder / "hosts.yml").read_text())["litefarm"]["hosts"]))
+        self.droplets = list(yaml.safe_load((folder / "hosts.yml").read_text())["litefarm"]["hosts"])
+        # The first one has the API and the database.
+        self.droplet = self.droplets[0]
         self.password = folder.parent / "vault-password"
         self.password.write_text("a long vault password of a test\n")
         self.vault = folder / "group_vars" / "litefarm" / "vault.yml"
-        self.host()
+        for droplet in self.droplets:
+            self.host(droplet)
 
     def host(self, name=None, **variables):
         """Set variables of a droplet."""

@@ -26,17 +26,22 @@ def built():
     return build
 
 
-def release(version, names, ca_file, *arguments):
+@pytest.fixture
+def release(names, ca_file, record_property):
     """Deploys a version with everything shown, at 50 requests a second on web and API."""
-    with Load([PAGE, API], names, ca_file, rate=50) as load:
-        run = lab.playbook("site.yml", "-vvv", "--diff", "-e", f"litefarm_version={version}", *arguments)
-        report = load.stop()
-    print(f"\n{version}: {run.seconds:.1f} s, {report}")
-    return run, report
+
+    def deploy(version, *arguments):
+        with Load([PAGE, API], names, ca_file, rate=50) as load:
+            run = lab.playbook("site.yml", "-vvv", "--diff", "-e", f"litefarm_version={version}", *arguments)
+            report = load.stop()
+        record_property("deployment", f"{run.seconds:.1f} s; {report}")
+        return run, report
+
+    return deploy
 
 
-def test_a_good_release_is_not_noticed(built, names, ca_file):
-    run, report = release(built("1.1.0", "ok"), names, ca_file)
+def test_a_good_release_is_not_noticed(built, release):
+    run, report = release(built("1.1.0", "ok"))
     assert run.status == 0, run.output[-6000:]
     assert not report.failures, report
     assert b"1.1.0" in report.bodies("/version")[-1]
@@ -51,9 +56,9 @@ def test_a_good_release_is_not_noticed(built, names, ca_file):
         ("1.2.3", "bad-migration", "migrat"),
     ],
 )
-def test_a_bad_release_leaves_the_old_one_serving(built, names, ca_file, version, behaviour, shown):
+def test_a_bad_release_leaves_the_old_one_serving(built, release, version, behaviour, shown):
     # Bad ones that never answer are waited for; twenty seconds are enough for the sample.
-    run, report = release(built(version, behaviour), names, ca_file, "-e", "api_start_timeout=20")
+    run, report = release(built(version, behaviour), "-e", "api_start_timeout=20")
     assert run.status != 0
     assert shown in run.output.lower(), run.output[-6000:]
     assert not report.failures, report

@@ -15,12 +15,12 @@ import docker
 
 from . import containers, droplets, engine, host, images, mirror, networks, services
 from .errors import LabError
-from .inventory import Overlay, droplets_of
+from .inventory import Overlay, droplets_of, supplied_secrets
 from .keys import Keys, known_hosts, write_private
 from .locks import locked
 from .progress import say, step
-from .repository import FIRST_RELEASE, SAMPLE, SampleRepository, copy_local, is_local
-from .settings import ACME, BUILDER_DROPLET, DROPLETS, GIT, LABEL, MIRROR, REGISTRY, Droplet, Settings, find_droplet
+from .repository import FIRST_RELEASE, SAMPLE, SAMPLE_FARM, SampleRepository, copy_local, is_local
+from .settings import ACME, BUILDER_DROPLET, DROPLETS, GIT, LABEL, MIRROR, REGISTRY, STORAGE, Droplet, Settings, environment_of, find_droplet
 
 _SYSTEM_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 
@@ -31,16 +31,15 @@ class Lab:
         self.keys = Keys(settings.state / "keys")
         self.sample = SampleRepository(settings.state / "git")
 
-    def up(self, environment: str, names: list[str], flavour: str) -> None:
-        real = self.settings.checkout / "inventories" / environment
-        wanted = [find_droplet(name) for name in names or droplets_of(real)]
+    def up(self, environments: list[str], names: list[str], flavour: str) -> None:
+        environments, wanted = selected(self.settings.checkout / "inventories", environments, names)
         client = engine.ensure()
         with self._locked():
             self.settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
             networks.ensure(client, self.settings)
             repository = self._repositories()
             self._make(client, wanted, flavour)
-            self._write_files(client, environment, repository)
+            self._write_files(client, environments, repository)
         running = ", ".join(f"{name} {self._address(name)}" for name in self._running_droplets(client))
         say(f"The lab {self.settings.lab!r} runs: {running}")
 
@@ -129,6 +128,7 @@ class Lab:
             # Images are made one after the other where droplets share them, side by side where they do not.
             flavours = {BUILDER_DROPLET: "baked", **{droplet: flavour for droplet in wanted}}
             tasks = [serving, pool.submit(self._droplets, client, made, flavours)]
+            tasks.append(pool.submit(services.ensure_storage, client, self.settings, made, self.keys))
             tasks += [pool.submit(seed, *item) for item in mirror.listed_images().items()]
             for task in tasks:
                 task.result()
@@ -151,7 +151,11 @@ class Lab:
         if SAMPLE.is_dir():
             self.sample.ensure()
         if chosen is None:
-            return {"litefarm_repo": f"git://{self.settings.public_address(GIT)}/sample.git", "litefarm_version": version or FIRST_RELEASE}
+            return {
+                "litefarm_repo": f"git://{self.settings.public_address(GIT)}/sample.git",
+                "litefarm_version": version or FIRST_RELEASE,
+                **SAMPLE_FARM,
+            }
         if is_local(chosen):
             chosen = f"git://{self.settings.public_address(GIT)}/{copy_local(chosen, served).name}"
         return {"litefarm_repo": chosen, **({"litefarm_version": version} if version else {})}
@@ -164,9 +168,10 @@ class Lab:
             "acme": f"https://{address(ACME)}:{services.ACME_PORT}/dir",
             "acme_roots": f"https://{address(ACME)}:{services.ACME_MANAGEMENT_PORT}/roots/0",
             "git": f"git://{address(GIT)}/",
+            "storage": f"https://{address(STORAGE)}",
         }
 
-    def _write_files(self, client: docker.DockerClient, environment: str, repository: dict[str, str]) -> None:
+    def _write_files(self, client: docker.DockerClient, environments: list[str], repository: dict[str, str]) -> None:
         state, settings, keys = self.settings.state, self.settings, self.keys
         authorities = self._authorities()
         (state / "ca.pem").write_text("".join(authorities.values()))
@@ -188,21 +193,23 @@ class Lab:
             "litefarm_ca_certificates": {**authorities, **host.extra_authorities()},
             "docker_registry_mirrors": [endpoints["mirror"]],
             "nginx_acme_directory": endpoints["acme"],
+            "litefarm_spaces_endpoint": endpoints["storage"],
         }
         # Those of earlier runs too: what they say about authorities and the repository may have changed.
         inventories = state / "inventory"
-        for name in {environment, *(path.name for path in inventories.glob("*"))}:
+        for name in {*environments, *(path.name for path in inventories.glob("*"))}:
             overlay = Overlay(settings, name)
             overlay.write([BUILDER_DROPLET, *DROPLETS[name]], lab_variables, keys)
-            overlay.write_vault({"vault_registry_password": keys.password("registry")}, keys.password("vault"))
+            overlay.write_vault(supplied_secrets(name, keys), keys.password("vault"))
         variables = {
             "LITEFARM_LAB": settings.lab,
             "ANSIBLE_CONFIG": settings.checkout / "ansible.cfg",
-            "ANSIBLE_INVENTORY": inventories / environment,
+            "ANSIBLE_INVENTORY": inventories / environments[0],
             "ANSIBLE_VAULT_PASSWORD_FILE": password_file,
             "ANSIBLE_SSH_CONTROL_PATH_DIR": self._connections(),
             "SSL_CERT_FILE": state / "ca-bundle.pem",
             "REQUESTS_CA_BUNDLE": state / "ca-bundle.pem",
+            "AWS_CA_BUNDLE": state / "ca-bundle.pem",
         }
         (state / "ansible.env").write_text("".join(f"{name}={value}\n" for name, value in variables.items()))
 
@@ -237,6 +244,15 @@ class Lab:
 
     def _locked(self) -> AbstractContextManager[None]:
         return locked(self.settings.state.with_suffix(".lock"))
+
+
+def selected(inventories: Path, environments: list[str], names: list[str]) -> tuple[list[str], list[Droplet]]:
+    """The environments whose inventories are written, the main one first, and the droplets that run."""
+    named = [find_droplet(name) for name in names]
+    found = [name for name in map(environment_of, named) if name]
+    # Each once, in the order of their first mention.
+    environments = list(dict.fromkeys([*environments, *found])) or ["production"]
+    return environments, named or [find_droplet(name) for environment in environments for name in droplets_of(inventories / environment)]
 
 
 def _all_droplets() -> list[Droplet]:

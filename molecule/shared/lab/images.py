@@ -15,7 +15,7 @@ from pathlib import Path
 
 import docker
 
-from . import apt, host
+from . import apt, host, wheels
 from .errors import LabError
 from .locks import locked
 from .progress import say, step
@@ -23,6 +23,9 @@ from .settings import SHARED, Settings
 
 RECIPES = SHARED / "images"
 LABEL = "litefarm.lab.image"
+
+# Name to content and mode.
+_Files = dict[str, tuple[bytes, int]]
 
 
 class Images:
@@ -48,8 +51,11 @@ class Images:
     def services(self) -> str:
         return self.built("services", "services", {}, what="image of the lab's services")
 
+    def storage(self) -> str:
+        return self.built("storage", "storage", {}, what="image of the object storage")
+
     def stand_in(self, recipe: str) -> str:
-        return self.built(recipe, f"standin-{recipe}", {}, what=f"stand-in for {recipe} from Debian packages")
+        return self.built(recipe, f"standin-{recipe}", {}, what=f"stand-in for {recipe}")
 
     def recipe_id(self, recipe: str) -> str:
         """Changes with the recipe, or with what it builds on."""
@@ -74,43 +80,46 @@ class Images:
         return self._built(recipe, repository, {"BASE": self.base(), **arguments}, {}, what)
 
     def _built(self, recipe: str, repository: str, arguments: dict[str, str], extra: dict[str, str], what: str) -> str:
-        identity, context = self._recipe(recipe, arguments, extra)
+        identity, files = self._recipe(recipe, arguments, extra)
         tag = f"litefarm-lab/{repository}:{identity}"
         if self._exists(tag):
             return tag
         # Labs of one checkout share images: who comes second waits instead of building the same once more.
         with locked(self.settings.checkout / ".lab" / f"image-{repository}.lock"):
             if not self._exists(tag):
-                self._build(tag, context, arguments, repository, what)
+                self._build(tag, files, arguments, repository, what)
         return tag
 
-    def _build(self, tag: str, context: bytes, arguments: dict[str, str], repository: str, what: str) -> None:
+    def _build(self, tag: str, files: _Files, arguments: dict[str, str], repository: str, what: str) -> None:
         with step(what):
+            if wheels.LIST in files:
+                # Their hashes are in the list, so they need no part in the image's own.
+                fetched = wheels.fetch(files[wheels.LIST][0].decode(), self.client.version()["Arch"])
+                files = files | {f"wheels/{name}": (data, 0o644) for name, data in fetched.items()}
             try:
                 # The host's network, because the default bridge of an engine ignores a small MTU of the uplink.
                 self.client.images.build(
-                    fileobj=io.BytesIO(context), custom_context=True, tag=tag, buildargs=arguments, network_mode="host",
+                    fileobj=io.BytesIO(_tar(files)), custom_context=True, tag=tag, buildargs=arguments, network_mode="host",
                     labels={LABEL: repository}, rm=True, forcerm=True,
                 )
             except docker.errors.BuildError as error:
                 log = "".join(line.get("stream", line.get("error", "")) for line in error.build_log)
                 raise LabError(f"The {what} cannot be built: {error}\n{log[-3000:]}") from error
 
-    def _recipe(self, recipe: str, arguments: dict[str, str], extra: dict[str, str] | None = None) -> tuple[str, bytes]:
+    def _recipe(self, recipe: str, arguments: dict[str, str], extra: dict[str, str] | None = None) -> tuple[str, _Files]:
         folder = RECIPES / recipe
         files = {
             str(path.relative_to(folder)): (path.read_bytes(), 0o755 if path.stat().st_mode & 0o100 else 0o644)
             for path in sorted(folder.rglob("*"))
-            if path.is_file() and path.suffix != ".crt"
+            if path.is_file() and path.suffix not in (".crt", ".pyc")
         }
         files |= {f"ca-certificates/{name}.crt": (pem.encode(), 0o644) for name, pem in self.authorities.items()}
         # Docker's COPY refuses an empty pattern, and a folder needs a file to be one.
         files.setdefault("ca-certificates/.keep", (b"", 0o644))
         files |= {name: (text.encode(), 0o644) for name, text in (extra or {}).items()}
-        context = _tar(files)
-        digest = hashlib.sha256(context)
+        digest = hashlib.sha256(_tar(files))
         digest.update(repr(sorted(arguments.items())).encode())
-        return digest.hexdigest()[:12], context
+        return digest.hexdigest()[:12], files
 
     def _find_base(self) -> str:
         mirror, options = apt.find_mirror(self.settings.debian_mirror), apt.find_options()
@@ -167,7 +176,7 @@ def _imported(mirror: apt.Mirror) -> str:
     return f"litefarm-lab/mmdebstrap:{hashlib.sha256(repr(mirror).encode()).hexdigest()[:12]}"
 
 
-def _tar(files: dict[str, tuple[bytes, int]]) -> bytes:
+def _tar(files: _Files) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for name, (data, mode) in sorted(files.items()):

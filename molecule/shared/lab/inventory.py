@@ -11,6 +11,7 @@ from pathlib import Path
 
 import yaml
 
+from .errors import LabError
 from .keys import Keys, write_private
 from .settings import BUILDER_DROPLET, Droplet, Settings
 
@@ -34,15 +35,20 @@ class Overlay:
             _write_yaml(self.path / "host_vars" / f"{droplet.name}.yml", self._host_variables(droplet, keys))
 
     def write_vault(self, supplied: dict[str, str], password: str) -> None:
-        """The vault starts with what only a person can supply; secrets.yml adds the rest and neither is ever overwritten."""
-        path = self.group_vars / _VAULT
-        if path.exists():
-            return
+        """The vault starts with what only a person can supply; secrets.yml adds the rest, and what is there is never changed."""
+        from ansible.errors import AnsibleError
         from ansible.parsing.vault import VaultLib, VaultSecret
 
-        secret = VaultSecret(password.encode())
+        path, secret = self.group_vars / _VAULT, VaultSecret(password.encode())
         vault = VaultLib([("default", secret)])
-        write_private(path, vault.encrypt(yaml.safe_dump(supplied, explicit_start=True), secret).decode())
+        try:
+            text = vault.decrypt(path.read_bytes()).decode() if path.exists() else "---\n"
+        except AnsibleError as error:
+            raise LabError(f"{path} cannot be decrypted with the lab's password: remove it, and a new one is made ({error}).") from error
+        missing = {name: value for name, value in supplied.items() if name not in (yaml.safe_load(text) or {})}
+        if missing:
+            text = text.rstrip("\n") + "\n" + yaml.safe_dump(missing, sort_keys=False)
+            write_private(path, vault.encrypt(text, secret).decode())
 
     def _link_real_files(self) -> None:
         self.group_vars.mkdir(parents=True, exist_ok=True)
@@ -71,6 +77,17 @@ class Overlay:
             "ansible_ssh_common_args": " ".join(f"-o {shlex.quote(f'{name}={value}')}" for name, value in options.items()),
             "litefarm_private_address": self.settings.private_address(droplet.number),
         }
+
+
+def supplied_secrets(environment: str, keys: Keys) -> dict[str, str]:
+    """What an operator puts into the vault: passwords of others' services, and the key that production made for beta's pictures."""
+    storage = keys.access_key(environment)
+    return {
+        "vault_registry_password": keys.password("registry"),
+        "vault_spaces_access_key_id": storage.id,
+        "vault_spaces_secret_access_key": storage.secret,
+        "vault_imaginary_token" if environment == "beta" else "vault_imaginary_token_beta": keys.token("imaginary-beta"),
+    }
 
 
 def droplets_of(real: Path) -> list[str]:

@@ -9,6 +9,8 @@ import datetime
 import ipaddress
 import os
 import secrets
+import string
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,12 +20,19 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 _LIFE = datetime.timedelta(days=3650)
+_LETTERS_AND_DIGITS = string.ascii_letters + string.digits
 
 
 @dataclass(frozen=True)
 class KeyPair:
     private: str
     public: str
+
+
+@dataclass(frozen=True)
+class AccessKey:
+    id: str
+    secret: str
 
 
 def write_private(path: Path, content: str) -> None:
@@ -39,32 +48,43 @@ class Keys:
         self.folder = folder
 
     def authority(self) -> KeyPair:
-        """The certificate authority behind the lab's registry, mirror and ACME server."""
+        """The certificate authority behind the lab's registry, mirror, ACME server and object storage."""
         return self._pair("authority", lambda: _new_authority())
 
-    def certificate(self, part: str, address: str) -> KeyPair:
-        """A server's key and certificate, for its name, its address and a published port of this machine."""
-        return self._pair(f"{part}-{address}", lambda: _new_certificate(self.authority(), part, address))
+    def certificate(self, part: str, address: str, *names: str) -> KeyPair:
+        """A server's key and certificate, for its name, its address, a published port of this machine, and the names it plays."""
+        return self._pair(f"{part}-{address}", lambda: _new_certificate(self.authority(), part, address, names))
 
     def ssh(self, who: str) -> KeyPair:
         return self._pair(f"ssh-{who}", lambda: _new_ssh_key(who))
 
     def password(self, what: str) -> str:
-        path = self.folder / f"{what}-password"
-        if not path.exists():
-            write_private(path, secrets.token_urlsafe(24))
-        return path.read_text()
+        return self._text(f"{what}-password", lambda: secrets.token_urlsafe(24))
+
+    def token(self, what: str) -> str:
+        """Letters and digits, which need no quoting anywhere."""
+        return self._text(f"{what}-token", lambda: _drawn(_LETTERS_AND_DIGITS, 64))
+
+    def access_key(self, environment: str) -> AccessKey:
+        """An environment's key to the object storage, as long as those of the real one."""
+        return AccessKey(
+            id=self._text(f"spaces-{environment}-id", lambda: "DO00" + _drawn(string.ascii_uppercase + string.digits, 16)),
+            secret=self._text(f"spaces-{environment}-secret", lambda: _drawn(_LETTERS_AND_DIGITS, 40)),
+        )
 
     def htpasswd(self, user: str, password: str) -> str:
-        path = self.folder / "htpasswd"
-        if not path.exists():
-            write_private(path, f"{user}:{_bcrypt(password)}\n")
-        return path.read_text()
+        return self._text("htpasswd", lambda: f"{user}:{_bcrypt(password)}\n")
 
     def path(self, name: str) -> Path:
         return self.folder / name
 
-    def _pair(self, name: str, make) -> KeyPair:
+    def _text(self, name: str, make: Callable[[], str]) -> str:
+        path = self.folder / name
+        if not path.exists():
+            write_private(path, make())
+        return path.read_text()
+
+    def _pair(self, name: str, make: Callable[[], KeyPair]) -> KeyPair:
         private, public = self.folder / f"{name}.key", self.folder / f"{name}.pub"
         # The public half is written last: a pair is there when both are.
         if not public.exists():
@@ -72,6 +92,10 @@ class Keys:
             write_private(private, pair.private)
             write_private(public, pair.public)
         return KeyPair(private.read_text(), public.read_text())
+
+
+def _drawn(alphabet: str, length: int) -> str:
+    return "".join(secrets.choice(alphabet) for _character in range(length))
 
 
 def known_hosts(hosts: dict[str, str]) -> str:
@@ -128,13 +152,14 @@ def _new_authority() -> KeyPair:
     return KeyPair(_pem(key), certificate.public_bytes(serialization.Encoding.PEM).decode())
 
 
-def _new_certificate(authority: KeyPair, part: str, address: str) -> KeyPair:
+def _new_certificate(authority: KeyPair, part: str, address: str, others: Iterable[str]) -> KeyPair:
     authority_key = serialization.load_pem_private_key(authority.private.encode(), None)
     authority_certificate = x509.load_pem_x509_certificate(authority.public.encode())
     key = ec.generate_private_key(ec.SECP256R1())
     names = [
         x509.DNSName(part),
         x509.DNSName("localhost"),
+        *(x509.DNSName(name) for name in others),
         x509.IPAddress(ipaddress.ip_address(address)),
         x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
     ]

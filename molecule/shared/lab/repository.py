@@ -17,6 +17,11 @@ from .progress import say, step
 from .settings import SHARED
 
 SAMPLE = SHARED / "sample"
+# What its database begins with: a farm, and a user of it.
+SAMPLE_FARM = {
+    "litefarm_verify_farm_id": "5a3bb6f4-0000-4000-8000-000000000001",
+    "litefarm_verify_user_id": "5a3bb6f4-0000-4000-8000-0000000000aa",
+}
 FIRST_RELEASE = "v1.0.0"
 PACKAGES = ("api", "webapp")
 

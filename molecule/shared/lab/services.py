@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the litefarm.platform authors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the outside world provides in production: registry, Docker Hub (the mirror), Let's Encrypt, a git server."""
+"""What the outside world provides in production: registry, Docker Hub (the mirror), Let's Encrypt, object storage, a git server."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .errors import LabError
 from .images import Images
 from .keys import Keys
 from .progress import step
-from .settings import ACME, GIT, MIRROR, REGISTRY, Settings
+from .settings import ACME, BUCKETS, GIT, MIRROR, REGISTRY, SPACES, SPARE_BUCKETS, STORAGE, Settings
 
 REGISTRY_PORT, MIRROR_PORT, ACME_PORT, ACME_MANAGEMENT_PORT = 5000, 5001, 14000, 15000
 REGISTRY_USER = "litefarm"
@@ -51,6 +51,12 @@ def ensure_services(client: docker.DockerClient, settings: Settings, images: Ima
             f"https://{settings.public_address(ACME)}:{ACME_PORT}/dir",
         ):
             _wait_for(url, keys)
+
+
+def ensure_storage(client: docker.DockerClient, settings: Settings, images: Images, keys: Keys) -> None:
+    ensure(client, settings, storage_part(settings, images.storage(), keys))
+    with step("object storage answers"):
+        _wait_for(f"https://{settings.public_address(STORAGE)}/lab/health", keys)
 
 
 def acme_root(settings: Settings, keys: Keys) -> str:
@@ -86,8 +92,8 @@ def _wait_for(url: str, keys: Keys, seconds: float = 30) -> None:
             time.sleep(0.2)
 
 
-def _tls(settings: Settings, keys: Keys, part: str, number: int) -> dict[str, File]:
-    pair = keys.certificate(part, settings.public_address(number))
+def _tls(settings: Settings, keys: Keys, part: str, number: int, *names: str) -> dict[str, File]:
+    pair = keys.certificate(part, settings.public_address(number), *names)
     return {"/etc/lab/server.pem": File(pair.public), "/etc/lab/server.key": File(pair.private, 0o600)}
 
 
@@ -124,6 +130,24 @@ def _acme(settings: Settings, keys: Keys, image: str) -> Part:
         files={**_tls(settings, keys, "acme", ACME), "/etc/lab/pebble.json": File(json.dumps(configuration))},
         # Pebble likes to make clients wait and to refuse a few of their requests; that tests clients, not deployments.
         environment={"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "0"},
+        options={"init": True},
+    )
+
+
+def storage_part(settings: Settings, image: str, keys: Keys) -> Part:
+    """It holds what it is given in memory, so its buckets are gone when it stops."""
+    configuration = {"endpoint": SPACES, "keys": {}}
+    for environment, buckets in BUCKETS.items():
+        key = keys.access_key(environment)
+        configuration["keys"][key.id] = {"secret": key.secret, "buckets": [*buckets, *SPARE_BUCKETS]}
+    names = [name for buckets in (*BUCKETS.values(), SPARE_BUCKETS) for name in buckets]
+    return Part(
+        name="storage", image=image, number=STORAGE,
+        aliases=(SPACES, *(f"{name}.{SPACES}" for name in names)),
+        files={
+            **_tls(settings, keys, "storage", STORAGE, SPACES, f"*.{SPACES}"),
+            "/etc/lab/storage.json": File(json.dumps(configuration), 0o600),
+        },
         options={"init": True},
     )
 

@@ -20,7 +20,7 @@ CHECKOUT = SHARED.parent.parent
 LABEL = "litefarm.lab"
 
 # The last part of an address says what it belongs to, in both networks and in every lab.
-REGISTRY, MIRROR, ACME, GIT, BUILDER = 2, 3, 4, 5, 9
+REGISTRY, MIRROR, ACME, GIT, STORAGE, BUILDER = 2, 3, 4, 5, 6, 9
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,20 @@ DROPLETS = {
         Droplet("export-beta", 22, ("image.beta.litefarm.org",)),
     ),
 }
+
+# The object storage has one name in the world, and one for each bucket.
+SPACES = "nyc3.digitaloceanspaces.com"
+BUCKETS = {
+    "production": ("litefarm-app-secret", "litefarmapp"),
+    "beta": ("litefarm-beta-secret", "litefarmbeta"),
+}
+# For tests, which may do with them what they like with either environment's key.
+SPARE_BUCKETS = ("litefarm-lab-private", "litefarm-lab-public")
+
+
+def environment_of(droplet: Droplet) -> str | None:
+    """None for the builder, which belongs to all of them."""
+    return next((name for name, droplets in DROPLETS.items() if droplet in droplets), None)
 
 
 def find_droplet(name: str) -> Droplet:

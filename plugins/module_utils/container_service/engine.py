@@ -3,12 +3,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The container engine, as far as a release needs it.
 
-Looking goes straight to the engine's socket: importing the SDK costs more than all the rest of a run that changes
-nothing. Changing goes through the Docker SDK for Python, which also knows the registries' credentials.
+Looking, also by a command in a container, goes straight to the engine's socket: importing the SDK costs more than all the
+rest of a run that changes nothing. Changing goes through the Docker SDK for Python, which also knows the registries' credentials.
 """
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -21,6 +22,8 @@ from .model import LABEL, ServiceError
 SOCKET = "/var/run/docker.sock"
 POLICY_ATTEMPTS = 25
 POLICY_PAUSE = 0.2  # seconds
+FRAME_HEADER = 8  # bytes; the first is the stream's number, the last four are the length of the frame's content
+STANDARD_OUTPUT = 1
 
 
 class EngineMissing(ServiceError):
@@ -90,6 +93,46 @@ class _Connection(http.client.HTTPConnection):
         self.sock.connect(self.path)
 
 
+def request(connection, method, path, body=None):
+    headers = {"Content-Type": "application/json"} if body is not None else {}
+    connection.request(method, path, json.dumps(body) if body is not None else None, headers)
+
+
+def path_with(path, query):
+    return path + ("?" + urlencode(query) if query else "")
+
+
+def accepted(path, status, content):
+    """What the engine answered, if it did not refuse."""
+    if status >= 400:
+        raise ServiceError("The container engine refused %s: %s" % (path, content.decode(errors="replace").strip()))
+    return json.loads(content)
+
+
+def chunks(answer, stream, deadline):
+    """The answer as it comes. A limit for each read alone would let a command that says something now and then run for ever."""
+    while True:
+        remaining = deadline - time.monotonic()
+        if remaining <= 0:
+            raise socket.timeout
+        stream.settimeout(remaining)
+        chunk = answer.read1(65536)
+        if not chunk:
+            return
+        yield chunk
+
+
+def unframed(content):
+    """Standard output and standard error, out of the frames in which the engine mixes them."""
+    output, errors, position = bytearray(), bytearray(), 0
+    while position < len(content):
+        stream = output if content[position] == STANDARD_OUTPUT else errors
+        begin = position + FRAME_HEADER
+        position = begin + int.from_bytes(content[begin - 4 : begin], "big")
+        stream += content[begin:position]
+    return output.decode(errors="replace"), errors.decode(errors="replace")
+
+
 class Engine:
     def __init__(self, path=SOCKET):
         self.path = path
@@ -97,10 +140,10 @@ class Engine:
 
     # -- looking ---------------------------------------------------------------------------------------------------------------
 
-    def _get(self, path, query):
+    def _ask(self, method, path, body=None):
         connection = _Connection(self.path, 60)
         try:
-            connection.request("GET", path + ("?" + urlencode(query) if query else ""))
+            request(connection, method, path, body)
             answer = connection.getresponse()
             return answer.status, answer.read()
         except (OSError, http.client.HTTPException) as error:
@@ -110,12 +153,8 @@ class Engine:
 
     def get(self, path, **query):
         """The engine's answer, or None if there is no such thing."""
-        status, content = self._get(path, query)
-        if status == 404:
-            return None
-        if status >= 400:
-            raise ServiceError("The container engine refused %s: %s" % (path, content.decode(errors="replace").strip()))
-        return json.loads(content)
+        status, content = self._ask("GET", path_with(path, query))
+        return None if status == 404 else accepted(path, status, content)
 
     def containers(self, name, label="service"):
         seen = self.get("/containers/json", all="1", filters=json.dumps({"label": ["%s%s=%s" % (LABEL, label, name)]}))
@@ -140,10 +179,51 @@ class Engine:
     def deaths(self, container_id, since):
         """Exit codes so far of a container that a restart policy keeps starting, and whether memory ran out: an inspection only knows the last run."""
         filters = json.dumps({"container": [container_id], "event": ["die", "oom"]})
-        content = self._get("/events", {"since": "%.6f" % since, "until": "%.6f" % time.time(), "filters": filters})[1]
+        content = self._ask("GET", path_with("/events", {"since": "%.6f" % since, "until": "%.6f" % time.time(), "filters": filters}))[1]
         events = [json.loads(line) for line in content.splitlines() if line.strip()]
         codes = [int(event["Actor"]["Attributes"].get("exitCode", "0")) for event in events if event["Action"] == "die"]
         return codes, any(event["Action"] == "oom" for event in events)
+
+    def execute(self, container_id, command, timeout, user=None, stdin=None):
+        """Exit code, standard output and standard error of a command in a running container. It has to end within the timeout, in seconds.
+
+        All of stdin is written before the output is read: it is meant for some lines of SQL, not for a dump.
+        """
+        path = "/containers/%s/exec" % container_id
+        body = {"Cmd": command, "User": user or "", "AttachStdin": stdin is not None, "AttachStdout": True, "AttachStderr": True}
+        execution = "/exec/%s" % accepted(path, *self._ask("POST", path, body))["Id"]
+        try:
+            output, errors = self._attach(execution + "/start", stdin, timeout)
+        except socket.timeout as error:
+            raise ServiceError("The command '%s' did not end within %g s." % (" ".join(command), timeout)) from error
+        # With its container the engine forgets a command.
+        code = (self.get(execution + "/json") or {}).get("ExitCode")
+        if code is None:
+            raise ServiceError("The command '%s' was cut off before it ended." % " ".join(command))
+        return code, output, errors
+
+    def _attach(self, path, stdin, timeout):
+        """All that the command says. The engine sends it without a length, until the command ends or the time is up."""
+        deadline = time.monotonic() + timeout
+        connection = _Connection(self.path, timeout)
+        content = bytearray()
+        try:
+            request(connection, "POST", path, {"Detach": False, "Tty": False})
+            # The connection forgets it as soon as it sees an answer without a length.
+            stream = connection.sock
+            with connection.getresponse() as answer:
+                if answer.status >= 400:
+                    accepted(path, answer.status, answer.read())
+                # A command that ends without having read everything resets the connection: its exit code says more than that.
+                with contextlib.suppress(ConnectionError):
+                    if stdin is not None:
+                        stream.sendall(stdin.encode())
+                        stream.shutdown(socket.SHUT_WR)
+                    for chunk in chunks(answer, stream, deadline):
+                        content += chunk
+        finally:
+            connection.close()
+        return unframed(bytes(content))
 
     # -- changing --------------------------------------------------------------------------------------------------------------
 
@@ -222,12 +302,6 @@ class Engine:
     def logs(self, container_id, lines):
         output = self._do("read the log of %s" % container_id[:12], self.sdk().logs, container_id, tail=lines)
         return output.decode(errors="replace").splitlines()
-
-    def execute(self, container_id, command, timeout):
-        client = self.sdk(timeout=timeout)
-        execution = client.exec_create(container_id, command)["Id"]
-        output = client.exec_start(execution)
-        return client.exec_inspect(execution)["ExitCode"], output.decode(errors="replace")
 
     def create_network(self, name, mtu):
         self._do(

@@ -119,6 +119,9 @@ class Service:
                 found.append("probe %s of kind %s needs a port" % (probe["name"], probe["kind"]))
             if self.rolling and probe["kind"] != "exec" and probe["port"] and probe["port"] not in published:
                 found.append("probe %s asks for port %d, which is not in ports" % (probe["name"], probe["port"]))
+        for command in p["reconcile"] or []:
+            if not command["command"]:
+                found.append("reconcile %s needs a command" % command["name"])
         targets = [f["path"] for f in (p["config_files"] or []) + (p["secret_files"] or [])] + [m["target"] for m in p["mounts"] or []]
         for target in sorted({t for t in targets if targets.count(t) > 1}):
             found.append("%s is mounted twice" % target)

@@ -58,6 +58,20 @@ def would_change(release):
     return not (done or (state == "switch" and switched)), release
 
 
+def would_reconcile(release, engine_there):
+    """In check mode the caller's input has the commands only describe. A container that is about to be replaced may lack what they need."""
+    if release.params["state"] not in ("present", "commit"):
+        return
+    asked = engine_there and release.current is not None and release.current.state == "running"
+    for command in release.params["reconcile"] or []:
+        changes, error = release.reconcile_one(command) if asked else ([], None)
+        if error and not release.changed:
+            raise error
+        if error or not asked:
+            changes = ["changed: %s would be reconciled" % command["name"]]
+        release.reconciled.append({"name": command["name"], "changes": changes})
+
+
 def difference(service, before, image_id, absent=False):
     """Ansible's diff: the declaration as it is and as it will be."""
     name = service.name

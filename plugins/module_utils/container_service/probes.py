@@ -8,6 +8,8 @@ from __future__ import annotations
 import http.client
 import socket
 
+from .model import ServiceError
+
 
 class Answer:
     def __init__(self, name, good, said):
@@ -25,10 +27,9 @@ class Prober:
         self.engine = engine
         self.probes = service.params["probes"] or []
 
-    def check(self, container, cheap=False):
-        """The answers of one round; a cheap one leaves out what needs the SDK, unless there is nothing else."""
-        probes = [p for p in self.probes if p["kind"] != "exec"] if cheap else self.probes
-        return [self._ask(probe, container) for probe in probes]
+    def check(self, container):
+        """The answers of one round."""
+        return [self._ask(probe, container) for probe in self.probes]
 
     def _ask(self, probe, container):
         try:
@@ -39,6 +40,8 @@ class Prober:
                 return self._http(probe, address, port)
             with socket.create_connection((address, port), probe["timeout"]):
                 return Answer(probe["name"], True, "%s:%d accepts connections" % (address, port))
+        except ServiceError as error:
+            return Answer(probe["name"], False, error.message)
         except Exception as error:
             # Whatever a service under test answers, it is an answer.
             return Answer(probe["name"], False, "%s: %s" % (type(error).__name__, error))
@@ -71,5 +74,5 @@ class Prober:
         return Answer(probe["name"], True, said)
 
     def _execute(self, probe, container):
-        code, output = self.engine.execute(container.id, probe["command"], probe["timeout"])
-        return Answer(probe["name"], code == 0, "exit %d: %s" % (code, output.strip()[-200:]))
+        code, output, errors = self.engine.execute(container.id, probe["command"], probe["timeout"])
+        return Answer(probe["name"], code == 0, "exit %d: %s" % (code, (output + errors).strip()[-200:]))

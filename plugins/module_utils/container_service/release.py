@@ -30,6 +30,7 @@ class Release:
         self.changed = False
         self.phase = "current"
         self.one_shots = []
+        self.reconciled = []
         self.warnings = []
         self.answers = []
         self.image_id = None
@@ -87,7 +88,7 @@ class Release:
             return False
         if self.host.mount_changes(self.params["mounts"] or [], apply=False):
             return False
-        self.answers = self.prober.check(current, cheap=True)
+        self.answers = self.prober.check(current)
         return all(answer.good for answer in self.answers)
 
     # -- operations ------------------------------------------------------------------------------------------------------------
@@ -95,8 +96,11 @@ class Release:
     def present(self):
         self.resolve()
         self.observe()
-        if self.unchanged():
-            return
+        if not self.unchanged():
+            self.replace()
+        self.reconcile()
+
+    def replace(self):
         self.recover()
         if self.current and self.current.spec == self.spec:
             self.revive()
@@ -130,12 +134,12 @@ class Release:
     def commit(self):
         self.resolve()
         self.observe()
-        if self.incoming is None and self.current and self.current.spec == self.spec:
-            return
-        self.require_incoming("switch")
-        if not self.serves(self.incoming):
-            raise ServiceError("The declared release of %s is staged, but does not serve yet: run state: switch first." % self.name)
-        self.commit_steps()
+        if self.incoming or self.current is None or self.current.spec != self.spec:
+            self.require_incoming("switch")
+            if not self.serves(self.incoming):
+                raise ServiceError("The declared release of %s is staged, but does not serve yet: run state: switch first." % self.name)
+            self.commit_steps()
+        self.reconcile()
 
     def require_incoming(self, operation):
         if self.incoming is None or self.incoming.spec != self.spec:
@@ -466,6 +470,36 @@ class Release:
                 if image_id and not self.engine.image_in_use(image_id):
                     self.engine.remove_image(image_id)
                 self.host.remove_release(spec)
+
+    # -- reconcile -------------------------------------------------------------------------------------------------------------
+
+    def reconcile(self):
+        """What the container holds is brought to what is declared. The release itself is there, so nothing is taken back."""
+        for command in self.params["reconcile"] or []:
+            changes, error = self.reconcile_one(command)
+            self.reconciled.append({"name": command["name"], "changes": changes})
+            if error:
+                raise error
+            self.reached("reconcile")
+
+    def changes(self):
+        """What the commands of reconcile changed, in their own words."""
+        return [line for one in self.reconciled for line in one["changes"]]
+
+    def reconcile_one(self, command):
+        """The changes that the command reports, and why it failed, if it did."""
+        current, said, errors = self.current, "", ""
+        try:
+            code, said, errors = self.engine.execute(current.id, command["command"], command["timeout"], command["user"], command["stdin"])
+            reason = "the command ended with exit code %d." % code if code else None
+        except ServiceError as error:
+            reason = error.message
+        changes = [line for line in said.splitlines() if line.startswith("changed:")]
+        if reason is None:
+            return changes, None
+        outcome = "runs, but" if self.engine.inspect(current.id).running else "stopped, and"
+        message = "The release %s of %s %s '%s' is not reconciled: %s" % (current.image, self.name, outcome, command["name"], reason)
+        return changes, ServiceError(message, log=(said + errors).splitlines()[-LOG_LINES:])
 
     # -- failing and going back ------------------------------------------------------------------------------------------------
 

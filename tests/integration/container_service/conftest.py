@@ -21,6 +21,7 @@ import time
 
 import docker
 import pytest
+from ansible.plugins.loader import init_plugin_loader
 
 HERE = pathlib.Path(__file__).parent
 COLLECTIONS = HERE.parents[2] / "collections"
@@ -29,6 +30,8 @@ VALUE = "container_service"
 NETWORK = "litefarm-test-container-service"
 REPOSITORY = "litefarm-test/container-service"
 PASSWORD = "correct-horse-battery"
+
+init_plugin_loader([str(COLLECTIONS)])
 
 
 def libraries(program):

@@ -9,9 +9,10 @@ import pytest
 import yaml
 from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
-from ansible.parsing.vault import VaultSecret
+from ansible.parsing.vault import VaultLib, VaultSecret
 from ansible.vars.manager import VariableManager
-from lab.inventory import Overlay, droplets_of
+from lab.errors import LabError
+from lab.inventory import Overlay, droplets_of, supplied_secrets
 from lab.keys import Keys
 from lab.settings import BUILDER_DROPLET, DROPLETS
 
@@ -75,6 +76,45 @@ def test_the_real_vault_is_never_linked_and_the_lab_s_own_is_written_once(overla
     assert vault.read_text().startswith("$ANSIBLE_VAULT;")
     assert not vault.is_symlink()
     assert variables(overlay, "litefarmapp", "lab password")["vault_registry_password"] == "first"
+
+
+def test_what_an_older_lab_s_vault_lacks_is_added_and_its_own_stays(overlay, keys):
+    write(overlay, keys, {})
+    overlay.write_vault({"vault_registry_password": "first"}, "lab password")
+    created = VaultLib([("default", VaultSecret(b"lab password"))])
+    vault = overlay.group_vars / "vault.yml"
+    # As secrets.yml adds to it, and as a person comments on it.
+    text = created.decrypt(vault.read_bytes()).decode() + '# made by hand\nvault_jwt_secret: "created"\n'
+    vault.write_bytes(created.encrypt(text, VaultSecret(b"lab password")))
+    overlay.write_vault({"vault_registry_password": "second", "vault_spaces_access_key_id": "0123"}, "lab password")
+    found = variables(overlay, "litefarmapp", "lab password")
+    assert (found["vault_registry_password"], found["vault_jwt_secret"], found["vault_spaces_access_key_id"]) == ("first", "created", "0123")
+    assert created.decrypt(vault.read_bytes()).decode().startswith(text)
+
+
+def test_a_vault_that_has_everything_is_not_written_again(overlay, keys):
+    write(overlay, keys, {})
+    overlay.write_vault({"vault_registry_password": "first"}, "lab password")
+    before = (overlay.group_vars / "vault.yml").read_bytes()
+    overlay.write_vault({"vault_registry_password": "first"}, "lab password")
+    assert (overlay.group_vars / "vault.yml").read_bytes() == before
+
+
+def test_a_vault_with_another_password_is_left_alone(overlay, keys):
+    write(overlay, keys, {})
+    overlay.write_vault({"vault_registry_password": "first"}, "lab password")
+    before = (overlay.group_vars / "vault.yml").read_bytes()
+    with pytest.raises(LabError, match="cannot be decrypted"):
+        overlay.write_vault({"vault_registry_password": "first"}, "another")
+    assert (overlay.group_vars / "vault.yml").read_bytes() == before
+
+
+def test_beta_is_given_the_key_that_production_made_for_it(keys):
+    production, beta = supplied_secrets("production", keys), supplied_secrets("beta", keys)
+    assert production["vault_imaginary_token_beta"] == beta["vault_imaginary_token"]
+    assert "vault_imaginary_token" not in production
+    assert production["vault_spaces_access_key_id"] != beta["vault_spaces_access_key_id"]
+    assert production["vault_registry_password"] == beta["vault_registry_password"]
 
 
 def test_files_that_left_the_real_inventory_leave_the_overlay(overlay, keys):

@@ -26,6 +26,15 @@ def test_passwords_differ(tmp_path):
     assert len(keys.password("registry")) >= 32
 
 
+def test_access_keys_look_like_the_real_ones_and_differ(tmp_path):
+    keys = Keys(tmp_path)
+    production, beta = keys.access_key("production"), keys.access_key("beta")
+    assert (len(production.id), len(production.secret)) == (20, 40)
+    assert len({production.id, production.secret, beta.id, beta.secret}) == 4
+    assert Keys(tmp_path).access_key("production") == production
+    assert keys.token("imaginary-beta").isalnum()
+
+
 def test_half_a_pair_is_made_anew(tmp_path):
     keys = Keys(tmp_path)
     (tmp_path / "ssh-operator.key").write_text("left by a run that was killed")
@@ -43,6 +52,9 @@ def test_certificates_are_believed_by_who_trusts_the_authority(tmp_path):
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert ipaddress.ip_address("10.1.1.2") in names.get_values_for_type(x509.IPAddress)
     assert "registry" in names.get_values_for_type(x509.DNSName)
+    storage = x509.load_pem_x509_certificate(keys.certificate("storage", "10.1.1.6", "s3.example", "*.s3.example").public.encode())
+    names = storage.extensions.get_extension_for_class(x509.SubjectAlternativeName).value.get_values_for_type(x509.DNSName)
+    assert {"storage", "s3.example", "*.s3.example"} <= set(names)
     ssl.create_default_context(cadata=keys.authority().public)
 
 

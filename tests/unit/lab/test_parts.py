@@ -5,12 +5,16 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import json
+import pathlib
+import re
 import tarfile
 
 import pytest
-from lab import images, mirror
+from lab import images, mirror, services, wheels
 from lab.containers import File, Part, archive
 from lab.errors import LabError
+from lab.keys import Keys
 
 
 def test_what_a_part_is_made_of_decides_its_fingerprint():
@@ -66,13 +70,58 @@ def test_a_recipe_s_identity_changes_with_everything_that_goes_in(settings, reci
     assert recipe(settings)[0] == first
     assert recipe(settings, arguments={"BASE": "b"})[0] != first
     assert recipe(settings, authorities={"proxy": "PEM"})[0] != first
+    # What Python leaves behind when a test imports it.
+    (recipes / "thing" / "__pycache__").mkdir()
+    (recipes / "thing" / "__pycache__" / "gate.cpython-311.pyc").write_bytes(b"compiled")
+    assert recipe(settings)[0] == first
     (recipes / "thing" / "Dockerfile").write_text("FROM other\n")
     assert recipe(settings)[0] != first
 
 
 def test_a_recipe_s_context_has_the_machine_s_authorities_and_executables(settings, recipes):
-    _identity, context = recipe(settings, authorities={"proxy": "PEM"})
-    with tarfile.open(fileobj=io.BytesIO(context)) as tar:
+    _identity, files = recipe(settings, authorities={"proxy": "PEM"})
+    with tarfile.open(fileobj=io.BytesIO(images._tar(files))) as tar:
         assert tar.extractfile("ca-certificates/proxy.crt").read() == b"PEM"
         assert tar.getmember("run").mode == 0o755
         assert tar.getmember("Dockerfile").mode == 0o644
+
+
+@pytest.mark.parametrize("recipe_name", ["node", "storage"])
+def test_wheels_are_pinned_by_hash_and_come_from_nowhere_in_particular(recipe_name):
+    text = (images.RECIPES / recipe_name / wheels.LIST).read_text()
+    listed = re.findall(r"^\S.*", re.sub(r"^#.*\n", "", text, flags=re.MULTILINE), re.MULTILINE)
+    assert listed
+    # pip would ask this machine's Python, and not the image's, about conditions.
+    assert all(re.fullmatch(r"[a-z0-9.-]+==\S+ \\", line) for line in listed)
+    assert text.count("--hash=sha256:") >= len(listed)
+    assert "://" not in text and "index-url" not in text
+
+
+def test_wheels_are_fetched_for_the_image_s_python_and_processor():
+    command = wheels.download_command(pathlib.Path("/x/requirements.txt"), "arm64", pathlib.Path("/x/wheels"))
+    assert {"--require-hashes", "--no-deps", "--only-binary=:all:", "--python-version=3.13", "--platform=manylinux_2_28_aarch64"} <= set(command)
+    assert "--platform=manylinux2014_x86_64" in wheels.download_command(pathlib.Path("a"), "amd64", pathlib.Path("b"))
+
+
+def test_wheels_that_cannot_be_had_are_an_error_with_pip_s_words(monkeypatch):
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", "/nonexistent")
+    with pytest.raises(LabError, match="nothing-of-this-name"):
+        wheels.fetch(f"nothing-of-this-name==1.0 --hash=sha256:{'0' * 64}\n", "amd64")
+
+
+def test_the_object_storage_has_its_real_names_and_two_keys(settings, tmp_path):
+    keys = Keys(tmp_path / "keys")
+    part = services.storage_part(settings, "image", keys)
+    assert part.number == 6
+    assert {"nyc3.digitaloceanspaces.com", "litefarmapp.nyc3.digitaloceanspaces.com", "litefarm-lab-public.nyc3.digitaloceanspaces.com"} <= set(part.aliases)
+    configuration = part.files["/etc/lab/storage.json"]
+    assert configuration.mode == 0o600
+    opened = {name: key["buckets"] for name, key in json.loads(configuration.content)["keys"].items()}
+    shared = ["litefarm-lab-private", "litefarm-lab-public"]
+    assert opened == {
+        keys.access_key("production").id: ["litefarm-app-secret", "litefarmapp", *shared],
+        keys.access_key("beta").id: ["litefarm-beta-secret", "litefarmbeta", *shared],
+    }
+    # Everything that is not random is the same at the next `up`, which therefore leaves the container and its buckets alone.
+    assert services.storage_part(settings, "image", Keys(tmp_path / "keys")).fingerprint() == part.fingerprint()

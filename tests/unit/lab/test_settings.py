@@ -8,7 +8,7 @@ import pathlib
 import pytest
 import yaml
 from lab.errors import LabError
-from lab.settings import BUILDER_DROPLET, DROPLETS, MIRROR, REGISTRY, find_droplet, settings_from
+from lab.settings import ACME, BUCKETS, BUILDER_DROPLET, DROPLETS, GIT, MIRROR, REGISTRY, STORAGE, environment_of, find_droplet, settings_from
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[3]
 ALL = [BUILDER_DROPLET, *DROPLETS["production"], *DROPLETS["beta"]]
@@ -44,7 +44,7 @@ def test_what_cannot_be_is_said(environment, named):
 
 
 def test_no_two_parts_share_an_address():
-    numbers = [droplet.number for droplet in ALL] + [REGISTRY, MIRROR]
+    numbers = [droplet.number for droplet in ALL] + [REGISTRY, MIRROR, ACME, GIT, STORAGE]
     assert len(set(numbers)) == len(numbers)
     # The engine hands out the upper half by itself; the first address is the gateway's.
     assert all(2 <= number < 128 for number in numbers)
@@ -64,3 +64,10 @@ def test_the_real_inventory_s_droplets_and_host_names_are_known(environment):
     host_names = {value for name, value in variables.items() if name.endswith("_host_name")}
     assert host_names
     assert host_names <= {name for droplet in DROPLETS[environment] for name in droplet.host_names}
+    assert {variables[f"litefarm_{kind}_bucket"] for kind in ("private", "public")} == set(BUCKETS[environment])
+
+
+def test_every_droplet_but_the_builder_belongs_to_an_environment():
+    assert environment_of(find_droplet("litefarm-imaginary")) == "production"
+    assert environment_of(find_droplet("export-beta")) == "beta"
+    assert environment_of(BUILDER_DROPLET) is None

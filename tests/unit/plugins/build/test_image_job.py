@@ -12,6 +12,8 @@ from ansible_collections.litefarm.platform.plugins.module_utils import image_job
 from tests.support.release import GitFolder
 
 DIGEST = "sha256:" + "a" * 64
+BASE = "registry.example.org:5000/litefarm/api@sha256:" + "b" * 64
+RECIPE = "ARG BASE\nFROM ${BASE}\nRUN install\n"
 DOCKERFILE = "FROM node:22.21 AS build\nRUN npm install\nfrom nginx:1.25\nCOPY --from=build /dist /srv\n"
 
 
@@ -22,11 +24,17 @@ class EngineError(Exception):
 class FakeEngine:
     """Answers as the engine's API does, and keeps what it was given."""
 
-    def __init__(self, build=None, push=None):
+    def __init__(self, build=None, push=None, pull=None):
         self.api = self
-        self.built = self.pushed = None
+        self.built = self.pushed = self.pulled = None
+        self._pull = pull or [{"status": "Image is up to date"}]
         self._build = build or [{"stream": "Step 1/2 : FROM node\n"}, {"stream": "\n"}, {"aux": {"ID": "sha256:1"}}]
         self._push = push or [{"status": "Pushing", "progressDetail": {"current": 1}, "id": "a"}, {"aux": {"Digest": DIGEST}}]
+
+    def pull(self, reference, **more):
+        assert self.built is None
+        self.pulled = dict(more, reference=reference)
+        return iter(self._pull)
 
     def build(self, path, dockerfile, **more):
         with open(dockerfile, encoding="utf-8") as stream:
@@ -59,6 +67,8 @@ def parameters(folder, **changes):
             "version": "v1",
             "context": "packages",
             "dockerfile": "packages/webapp/prod.Dockerfile",
+            "recipe": None,
+            "base": "",
             "settings": {"VITE_ENV": "beta"},
             "settings_file": "packages/webapp/.env",
             "environment": {"PUPPETEER_SKIP_DOWNLOAD": 1},
@@ -121,6 +131,32 @@ def test_every_stage_declares_the_environment():
     assert text == "FROM node:22.21 AS build\n%sRUN npm install\nfrom nginx:1.25\n%sCOPY --from=build /dist /srv\n" % (stage, stage)
 
 
+def test_what_is_declared_before_a_stage_stays_there():
+    assert image_job.derived_dockerfile(RECIPE, ["A"], True) == "ARG BASE\nFROM ${BASE}\nARG A\nCOPY litefarm-ca.pem /litefarm-ca.pem\nRUN install\n"
+
+
+def test_an_image_on_top_of_another_is_built_by_a_recipe(job, folder, tmp_path):
+    engine = FakeEngine()
+    changes = {"dockerfile": None, "recipe": RECIPE, "base": BASE, "context": ".", "settings": {}, "ca_certificates": {"one": "PEM"}}
+    assert run(job, folder, engine, **changes) == 0
+    assert engine.pulled["reference"] == BASE
+    assert engine.pulled["auth_config"] == engine.pushed["auth_config"] == {"username": "litefarm", "password": "correct-horse"}
+    assert engine.built["text"] == image_job.derived_dockerfile(RECIPE, ["NODE_EXTRA_CA_CERTS", "PUPPETEER_SKIP_DOWNLOAD"], True)
+    assert engine.built["buildargs"] == {"BASE": BASE, "NODE_EXTRA_CA_CERTS": "/litefarm-ca.pem", "PUPPETEER_SKIP_DOWNLOAD": "1"}
+    assert engine.built["labels"]["org.opencontainers.image.base.name"] == "registry.example.org:5000/litefarm/api"
+    assert engine.built["labels"]["org.opencontainers.image.base.digest"] == "sha256:" + "b" * 64
+    assert (tmp_path / "cache/source/litefarm-ca.pem").read_text() == "PEM\n"
+
+
+def test_the_history_is_no_part_of_a_context(job, folder, tmp_path):
+    (folder.path / ".dockerignore").write_text("node_modules")
+    folder.git("add", ".dockerignore")
+    folder.git("commit", "--quiet", "--message", "ignore")
+    for _again in range(2):
+        assert run(job, folder, FakeEngine(), commit=folder.git("rev-parse", "HEAD"), context=".") == 0
+        assert (tmp_path / "cache/source/.dockerignore").read_text() == "node_modules\n.git\n"
+
+
 def test_settings_are_read_back_as_they_are():
     assert image_job.settings_lines({"B": 'a"b', "A": "$HOME", "C": "x\ny"}) == 'A="\\$HOME"\nB="a\\"b"\nC="x\\ny"\n'
 
@@ -139,12 +175,24 @@ def test_authorities_reach_the_build(job, folder, tmp_path):
         ({"repo": "/nowhere"}, {}, "the git repository cannot be reached from the builder: correct litefarm_repo"),
         ({"dockerfile": "packages/none"}, {}, "the repository has no packages/none at this commit"),
         ({}, {"build": [{"stream": "Step\n"}, {"error": "returned a non-zero code: 3"}]}, "the build failed: returned a non-zero code: 3"),
+        ({"base": BASE}, {"pull": [{"error": "denied"}]}, "the registry does not hand out the image below this one: denied"),
         ({}, {"push": [{"error": "unauthorized"}]}, "the registry does not take the image: unauthorized"),
     ],
 )
 def test_a_failure_is_told(job, folder, changes, engine, reason):
     assert run(job, folder, FakeEngine(**engine), **changes) == 1
     assert reason in state(job)["result"]["error"]
+
+
+def test_what_the_engine_refuses_is_told_in_its_words(job, folder):
+    class Refusing(FakeEngine):
+        def pull(self, reference, **more):
+            error = EngineError("404 Client Error for http+docker://localhost/v1.41/images/create")
+            error.explanation = "manifest unknown"
+            raise error
+
+    assert run(job, folder, Refusing(), base=BASE) == 1
+    assert state(job)["result"]["error"] == "manifest unknown"
 
 
 def test_one_build_at_a_time(job, tmp_path):

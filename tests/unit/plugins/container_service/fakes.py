@@ -46,6 +46,7 @@ DEFAULTS = {
     "stop_timeout": 10,
     "drain_timeout": 30,
     "one_shots": [],
+    "reconcile": [],
     "upstream": None,
     "retain": 1,
 }
@@ -56,6 +57,7 @@ def parameters(update, image, **more):
     params = dict(DEFAULTS, update=update, image=image)
     params["ports"] = [{"container": 80, "address": "127.0.0.1", "host": [15000, 15001] if update == "rolling" else [5432]}]
     params["one_shots"] = [{"name": "migrate", "command": ["migrate"], "env": {}, "mounts": [], "user": None, "timeout": 600, "memory_mb": None}]
+    params["reconcile"] = [{"name": "roles", "command": ["roles"], "user": None, "stdin": "SELECT", "timeout": 60}]
     if update == "rolling":
         params["upstream"] = {"name": "web", "directory": "/upstreams", "validate": ["validate"], "reload": ["reload"]}
     params.update(more)
@@ -103,7 +105,10 @@ class One:
 
 
 class Droplet:
-    """Engine, nginx and disk. Images listed in `broken` make containers that exit, those in `unwell` answer badly."""
+    """Engine, nginx and disk. Images listed in `broken` make containers that exit, those in `unwell` answer badly.
+
+    `says` is what a command in a container ends with: exit code, standard output, standard error.
+    """
 
     def __init__(self, rolling):
         self.rolling = rolling
@@ -114,6 +119,8 @@ class Droplet:
         self.unwell = set()
         self.failing_shots = set()
         self.ran_shots = []
+        self.asked = []
+        self.says = (0, "", "")
         self.file = None
         self.loaded = []
         self.refuses = set()
@@ -256,6 +263,13 @@ class Engine:
     def set_policy(self, container_id, policy):
         self._containers()[container_id].policy = policy
 
+    def execute(self, container_id, command, timeout, user=None, stdin=None):
+        c = self._containers()[container_id]
+        if c.state != "running":
+            raise ServiceError("Container %s is not running" % c.name)
+        self.droplet.asked.append((c.body["Image"], command, stdin))
+        return self.droplet.says
+
     def wait(self, container_id, timeout):
         c = self._containers()[container_id]
         if c.state == "running":
@@ -320,7 +334,7 @@ class Prober:
     def __init__(self, droplet):
         self.droplet = droplet
 
-    def check(self, container, cheap=False):
+    def check(self, container):
         seen = self.droplet.containers[container.id]
         good = seen.state == "running" and seen.body["Image"] not in self.droplet.unwell
         return [Answer("liveness", good, "fake")]

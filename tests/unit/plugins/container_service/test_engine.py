@@ -1,14 +1,21 @@
 # Copyright (c) 2026 the litefarm.platform authors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a real engine does now and then only: a container that crashes just while it is updated."""
+"""What a real engine does now and then only: a container that crashes just while it is updated, a command that does not end."""
 
 from __future__ import annotations
+
+import json
+import socket
+import socketserver
+import threading
+import time
 
 import pytest
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service import engine as engine_module
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.engine import Engine
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import ServiceError
+from ansible_collections.litefarm.platform.plugins.module_utils.container_service.probes import Prober
 
 
 class Sdk:
@@ -53,3 +60,119 @@ def test_any_other_refusal_is_an_error_at_once(engine_with):
     with pytest.raises(ServiceError, match="no such container"):
         engine.set_policy("x", "no")
     assert sdk.calls == 1
+
+
+def frame(stream, content):
+    return bytes([stream, 0, 0, 0]) + len(content).to_bytes(4, "big") + content
+
+
+class FakeEngine(socketserver.ThreadingUnixStreamServer):
+    """Runs commands as the engine does: the answer to a start has no length and ends with the connection."""
+
+    daemon_threads = True
+    created, inspected, code, parts, pause, heard = 201, 200, 0, (), 0.0, None
+
+    def __init__(self, path):
+        super().__init__(str(path), Handler)
+        self.asked = {}
+
+    def handle_error(self, request, client_address):
+        """Who asked may leave before everything is said."""
+
+
+class Handler(socketserver.StreamRequestHandler):
+    def handle(self):
+        method, path, _version = self.rfile.readline().decode().split()
+        length = 0
+        for line in iter(self.rfile.readline, b"\r\n"):
+            if line.lower().startswith(b"content-length:"):
+                length = int(line.split(b":")[1])
+        body = json.loads(self.rfile.read(length) or "null")
+        self.server.asked[path] = (method, body)
+        answers = {
+            "/containers/web/exec": (self.server.created, {"Id": "one"} if self.server.created == 201 else {"message": "Container web is paused"}),
+            "/exec/one/json": (self.server.inspected, {"ExitCode": self.server.code}),
+        }
+        if path in answers:
+            status, document = answers[path]
+            content = json.dumps(document).encode()
+            self.wfile.write(b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n%s" % (status, len(content), content))
+            return
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.raw-stream\r\n\r\n")
+        if self.server.asked["/containers/web/exec"][1]["AttachStdin"]:
+            self.server.heard = self.rfile.read()
+        for part in self.server.parts:
+            self.wfile.write(part)
+            time.sleep(self.server.pause)
+
+
+@pytest.fixture
+def fake(tmp_path):
+    with FakeEngine(tmp_path / "docker.sock") as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        server.engine = Engine(server.server_address)
+        yield server
+        server.shutdown()
+
+
+def test_a_command_has_an_exit_code_and_both_streams(fake):
+    fake.code, fake.parts = 3, [frame(1, b"out\n"), frame(2, "é\n".encode())]
+    assert fake.engine.execute("web", ["ask"], 5) == (3, "out\n", "é\n")
+    wanted = {"Cmd": ["ask"], "User": "", "AttachStdin": False, "AttachStdout": True, "AttachStderr": True}
+    assert fake.asked["/containers/web/exec"] == ("POST", wanted)
+    assert fake.asked["/exec/one/start"] == ("POST", {"Detach": False, "Tty": False})
+
+
+def test_frames_may_come_in_any_pieces(fake):
+    content = frame(1, b"x" * 70000) + frame(2, b"") + frame(1, b"end")
+    fake.parts = [content[:3], content[3:11], content[11:50000], content[50000:]]
+    fake.pause = 0.01
+    assert fake.engine.execute("web", ["ask"], 5) == (0, "x" * 70000 + "end", "")
+
+
+def test_a_command_as_somebody_who_says_something(fake):
+    fake.parts = [frame(1, b"ok")]
+    assert fake.engine.execute("web", ["psql"], 5, user="999:999", stdin="SELECT 'ü';") == (0, "ok", "")
+    assert fake.heard == "SELECT 'ü';".encode()
+    assert fake.asked["/containers/web/exec"][1]["User"] == "999:999"
+
+
+def test_what_the_engine_itself_says_is_no_standard_output(fake):
+    fake.parts = [frame(3, b"broken"), frame(1, b"ok")]
+    assert fake.engine.execute("web", ["ask"], 5) == (0, "ok", "broken")
+
+
+@pytest.mark.parametrize("pause", [5, 0.05, 0], ids=["silent", "says something now and then", "never stops talking"])
+def test_a_command_that_does_not_end_is_left_at_the_deadline(fake, pause):
+    fake.parts, fake.pause = iter(lambda: frame(1, b"." * 1000), None), pause
+    began = time.monotonic()
+    with pytest.raises(ServiceError, match=r"^The command 'sleep 9' did not end within 0.3 s.$"):
+        fake.engine.execute("web", ["sleep", "9"], 0.3)
+    assert 0.3 <= time.monotonic() - began < 2
+
+
+def test_a_container_that_cannot_be_asked_is_told(fake):
+    fake.created = 409
+    with pytest.raises(ServiceError, match="refused /containers/web/exec: .*Container web is paused"):
+        fake.engine.execute("web", ["ask"], 5)
+
+
+@pytest.mark.parametrize(("inspected", "code"), [(200, None), (404, 0)])
+def test_a_command_without_an_exit_code_is_no_good_command(fake, inspected, code):
+    fake.inspected, fake.code = inspected, code
+    with pytest.raises(ServiceError, match="The command 'ask' was cut off before it ended"):
+        fake.engine.execute("web", ["ask"], 5)
+
+
+def test_what_a_probe_command_says_is_an_answer(fake):
+    class Container:
+        id = "web"
+
+    class Service:
+        params = {"probes": [{"name": "ready", "kind": "exec", "command": ["ask"], "timeout": 0.2}]}
+
+    prober = Prober(Service, fake.engine)
+    fake.code, fake.parts = 2, [frame(2, b"no response\n")]
+    assert [str(answer) for answer in prober.check(Container)] == ["ready: bad, exit 2: no response"]
+    fake.parts, fake.pause = [b"", b""], 5
+    assert [str(answer) for answer in prober.check(Container)] == ["ready: bad, The command 'ask' did not end within 0.2 s."]

@@ -61,7 +61,7 @@ CHANGES = {
     "update": "rolling",
 }
 NO_CHANGES = {"name", "state", "pull", "probes", "healthy_after", "probe_interval", "start_timeout", "settle", "drain_timeout"}
-NO_CHANGES |= {"one_shots", "upstream", "retain"}
+NO_CHANGES |= {"one_shots", "reconcile", "upstream", "retain"}
 
 
 def test_every_parameter_either_makes_another_container_or_does_not():
@@ -126,6 +126,7 @@ def test_short_values_do_not_mask_the_output():
         ({"update": "rolling", "ports": []}, "needs a port"),
         ({"update": "rolling"}, "needs upstream"),
         ({"mounts": [{"source": s, "target": "/y", "read_only": True, "owner": None, "mode": "0750"} for s in ("/a", "/b")]}, "/y is mounted twice"),
+        ({"reconcile": [{"name": "roles", "command": []}]}, "reconcile roles needs a command"),
     ],
 )
 def test_problems(change, words):

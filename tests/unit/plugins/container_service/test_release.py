@@ -107,6 +107,22 @@ def test_current_release_that_does_not_answer_is_reported_and_left_alone(update)
     assert droplet.running() == ["web"]
 
 
+@BOTH
+def test_one_bad_answer_of_the_current_release_changes_nothing(update):
+    droplet = fakes.Droplet(update == "rolling")
+    fakes.run(droplet, update, "good:1")
+    before = vars(droplet.named("web")).copy()
+    droplet.unwell.add("good:1")
+    droplet.clock.at_sleep.append(droplet.unwell.clear)
+    made = fakes.release(droplet, update, "good:1")
+    for change in ("start", "stop", "remove", "create", "set_policy"):
+        setattr(made.engine, change, None)
+    waited = droplet.clock.seconds
+    made.present()
+    assert not made.changed and vars(droplet.named("web")) == before
+    assert droplet.clock.seconds - waited < made.params["start_timeout"]
+
+
 def test_upstream_file_of_somebody_else_is_written_again():
     droplet = fakes.Droplet(True)
     fakes.run(droplet, "rolling", "good:1")

@@ -91,10 +91,10 @@ def test_a_droplet_on_which_no_module_runs(answer, words):
 
 def test_groups():
     groups = {"nginx": ["a"], "postgres": ["a", "b"], "api": []}
-    assert rules.group_problems(groups, ["nginx", "postgres", "api", "webapp"], ["postgres", "redis"]) == [
+    assert rules.group_problems(groups, ["nginx", "postgres", "api", "webapp"], {"postgres": "two would differ", "redis": "no"}) == [
         "No droplet is in the group api, and every environment needs one: add one in the inventory's hosts.yml.",
         "No droplet is in the group webapp, and every environment needs one: add one in the inventory's hosts.yml.",
-        "The group postgres has a and b, and it may have one droplet only: remove the others in the inventory's hosts.yml.",
+        "The group postgres has a and b, and it may have one droplet only, because two would differ: remove the others in the inventory's hosts.yml.",
     ]
 
 

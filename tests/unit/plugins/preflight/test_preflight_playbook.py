@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.playbooks import Environment, problems
 from tests.support.release import FakeRegistry, GitFolder
+from tests.support.storage import SECRET, FakeStorage
 
 DIGEST = "sha256:" + "a" * 64
 
@@ -22,10 +23,12 @@ class EveryTag(dict):
 
 @pytest.fixture(name="world", scope="module")
 def fixture_world(tmp_path_factory):
-    """A registry that has every image, and a repository."""
-    with FakeRegistry("basic") as registry:
+    """A registry that has every image, a repository, and an object storage with the buckets of every environment."""
+    with FakeRegistry("basic") as registry, FakeStorage(tmp_path_factory.mktemp("storage")) as storage:
         registry.tags = EveryTag()
+        storage.buckets = {name: {} for name in ("litefarm-app-secret", "litefarmapp", "litefarm-beta-secret", "litefarmbeta")}
         yield {
+            **storage.variables(),
             "litefarm_registry": "%s/litefarm" % registry.address,
             "litefarm_repo": str(GitFolder(tmp_path_factory.mktemp("git") / "repo").path),
             "litefarm_version": "v1.0.0",
@@ -51,6 +54,11 @@ def fixture_environment(tmp_path, world, secrets):
     return environment
 
 
+def memory_mb():
+    with open("/proc/meminfo", encoding="ascii") as file:
+        return int(file.readline().split()[1]) // 1024
+
+
 def one_problem(process):
     assert process.returncode != 0, process.stdout
     found = problems(process)
@@ -69,6 +77,10 @@ def fixture_wrong(tmp_path_factory, world, secrets):
             "litefarm_version": "v99",
             "litefarm_environment": "staging",
             "litefarm_contact_email": "nobody",
+            "litefarm_imaginary_url": "http://image.litefarm.org",
+            "litefarm_public_bucket": "Pictures",
+            "litefarm_verify_farm_id": "17",
+            "vault_redis_password_previos": "x" * 40,
             "postgres_database": "{{ nowhere }}",
             "postgres_max_connections": "many",
         }
@@ -77,6 +89,7 @@ def fixture_wrong(tmp_path_factory, world, secrets):
     environment.host("second", ansible_connection="ssh", ansible_host="127.0.0.1", ansible_port=1, ansible_user="root", litefarm_private_address=None)
     hosts = environment.folder / "hosts.yml"
     text = hosts.read_text().replace("\nwebapp:\n", "\nunused:\n").replace("postgres:\n  hosts:\n", "postgres:\n  hosts:\n    second:\n")
+    text = text.replace("export_scheduler:\n  hosts:\n", "export_scheduler:\n  hosts:\n    litefarmapp:\n")
     hosts.write_text(text.replace("litefarm:\n  hosts:\n", "litefarm:\n  hosts:\n    second:\n"))
     process = environment.play("preflight.yml", "-vvv", "-e", json.dumps({"postgres_cpus": -1, "vault_jwt_secret": "changeme" * 5}))
     return {"environment": environment, "process": process, "problems": problems(process)}
@@ -94,7 +107,12 @@ def fixture_wrong(tmp_path_factory, world, secrets):
         "value of litefarm_environment must be one of: production, beta, got: staging",
         "postgres_database in {inventory}/group_vars/litefarm/test.yml has no value ('nowhere' is undefined",
         "No droplet is in the group webapp, and every environment needs one: add one in the inventory's hosts.yml.",
-        "The group postgres has litefarmapp and second, and it may have one droplet only",
+        "The group postgres has litefarmapp and second, and it may have one droplet only, because two would not have the same data: remove",
+        "The group export_scheduler has litefarm-imaginary and litefarmapp, and it may have one droplet only, because two would run its scheduled jobs",
+        "litefarm_imaginary_url in {inventory}/group_vars/litefarm/main.yml and {inventory}/group_vars/litefarm/test.yml is 'http://image.litefarm.org', which",
+        "is 'Pictures', which is not a bucket's name of 3 to 63 lower-case letters, digits and hyphens: correct it.",
+        "is '17', which is not the id of a farm, a UUID in lower case: correct it.",
+        "Nothing reads the variable vault_redis_password_previos in {inventory}/group_vars/litefarm/test.yml: rename it to vault_redis_password_previous",
         "litefarm_private_address of second is not set: put the address of the droplet's private network in the inventory's hosts.yml.",
         "litefarm_private_address of litefarmapp is 192.0.2.99 in {inventory}/host",
         "second cannot be reached at 127.0.0.1 (connect to host 127.0.0.1 port 1: Connection refused): try 'ssh -p 1 root@127.0.0.1', then correct",
@@ -107,7 +125,7 @@ def test_a_bad_input_is_one_clear_sentence(wrong, sentence):
 
 
 def test_no_problem_is_the_consequence_of_another(wrong):
-    assert len(wrong["problems"]) == 14, "\n".join(wrong["problems"])
+    assert len(wrong["problems"]) == 19, "\n".join(wrong["problems"])
 
 
 def test_nothing_is_touched_and_no_secret_is_shown(wrong):
@@ -117,8 +135,46 @@ def test_nothing_is_touched_and_no_secret_is_shown(wrong):
     assert "changemechangeme" not in text and "correct-horse" not in text
 
 
-def test_the_repository_as_it_is_has_no_problem(environment):
-    assert problems(environment.play("preflight.yml", "--check", "--limit", environment.droplet)) == []
+def test_the_repository_as_it_is_has_no_problem(environment, world):
+    # While a secret is rotated, the vault has its previous value, too.
+    environment.set(**world, vault_redis_password_previous="k8Zr2LmXw0VtKc5JhYpB7NdFs3GaEu9T")
+    assert problems(environment.play("preflight.yml", "--check")) == []
+
+
+@pytest.mark.parametrize("droplet", ["litefarmapp", "litefarm-imaginary"])
+def test_a_run_on_one_droplet_is_about_that_one_only(environment, droplet):
+    """The other one is out of reach and wrong, and still the first learns its address from the inventory."""
+    (other,) = set(environment.droplets) - {droplet}
+    environment.host(other, ansible_connection="ssh", ansible_host="127.0.0.1", ansible_port=1, postgres_port=70000, redis_port=70000)
+    environment.host(droplet, nginx_workr_processes=2)
+    sentence = one_problem(environment.play("preflight.yml", "--limit", droplet))
+    assert sentence.startswith("Nothing reads the variable nginx_workr_processes in %s/host_vars/%s.yml" % (environment.folder, droplet))
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"litefarm_private_bucket": "litefarm-none"}, "There is no bucket litefarm-none at {where}: run playbooks/storage.yml, or correct litefarm_private"),
+        ({"vault_spaces_secret_access_key": SECRET[::-1]}, "The object storage {where} refuses the key vault_spaces_access_key_id in "),
+        ({"litefarm_spaces_endpoint": "https://localhost:1"}, "The object storage localhost:1 cannot be reached (Connection refused): correct litefarm_spaces"),
+        # What the check of secrets tells is not told again by the storage.
+        ({"vault_spaces_access_key_id": "changeme" * 3}, "The secret vault_spaces_access_key_id in "),
+    ],
+)
+def test_a_bucket_that_cannot_be_used(environment, world, changes, sentence):
+    environment.set(**{**world, **changes})
+    process = environment.play("preflight.yml", "-vvv")
+    where = world["litefarm_spaces_endpoint"].removeprefix("https://")
+    assert one_problem(process).startswith(sentence.format(where=where))
+    assert SECRET not in process.stdout and SECRET[::-1] not in process.stdout
+
+
+def test_no_boto3(environment, tmp_path, monkeypatch):
+    (tmp_path / "without" / "botocore").mkdir(parents=True)
+    (tmp_path / "without" / "botocore" / "__init__.py").write_text("raise ImportError\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "without"))
+    sentence = "The object storage cannot be asked without boto3 for Python: install it beside Ansible, as requirements.txt does (pip install boto3)."
+    assert one_problem(environment.play("preflight.yml")) == sentence
 
 
 def test_beta_has_no_problem(tmp_path, world, secrets):
@@ -126,6 +182,9 @@ def test_beta_has_no_problem(tmp_path, world, secrets):
     environment.set(**world)
     environment.vault.write_text(secrets)
     assert problems(environment.play("preflight.yml")) == []
+    # Beta has no droplet that makes pictures smaller.
+    environment.set(**world, litefarm_imaginary_url=None)
+    assert one_problem(environment.play("preflight.yml")).startswith("litefarm_imaginary_url is not set, and the platform needs it (Where pictures are made")
 
 
 def test_missing_secrets(environment):
@@ -145,7 +204,7 @@ def test_an_unsupported_distribution_a_small_droplet_and_no_registry(environment
     requirements = {
         "everywhere": ["base"],
         "needed_groups": [],
-        "single_groups": [],
+        "single_groups": {},
         "distributions": {"Debian": ["99"]},
         "memory_mb": 99999999,
         "disk_free_mb": 99999999999,
@@ -154,8 +213,12 @@ def test_an_unsupported_distribution_a_small_droplet_and_no_registry(environment
     process = environment.play("preflight.yml", "-e", variables)
     assert process.returncode != 0
     for words in (
+        *(
+            "%s %s" % (droplet, words)
+            for droplet in environment.droplets
+            for words in ("runs ", "has %d MB of memory, and its services need at least 99999999 MB" % memory_mb())
+        ),
         "which is not supported: rebuild the droplet with one of Debian 99.",
-        "MB of memory, and its services need",
         "MB free below /, and a release",
         "The registry 127.0.0.1:1 cannot be reached (Connection refused): correct litefarm_registry in option -e of the command line.",
     ):

@@ -4,9 +4,21 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.litefarm.platform.plugins.module_utils.secret_rules import check, needed, pem_weakness, weakness
+import yaml
+from ansible_collections.litefarm.platform.plugins.module_utils.secret_rules import (
+    check,
+    names,
+    needed,
+    pem_weakness,
+    rotated_together,
+    rotation_meaning,
+    weakness,
+)
 from ansible_collections.litefarm.platform.plugins.plugin_utils.vault_file import tls_certificate, tls_key, token
 
+from tests.support.playbooks import REPO
+
+ALL = yaml.safe_load((REPO / "playbooks" / "vars" / "secrets.yml").read_text())["litefarm_secrets"]
 STRONG = "q8Zr2LmXw0VtKc5JhYpB7NdFs3GaEu9T"
 ONE = {"name": "vault_one", "services": ["api"], "kind": "token", "length": 40, "minimum": 24}
 TWO = dict(ONE, name="vault_two")
@@ -52,6 +64,46 @@ def test_pem_documents_are_recognised():
 def test_secrets_of_absent_services_are_not_needed():
     redis = dict(ONE, name="vault_redis", services=["redis"])
     assert needed([ONE, redis], {"api": ["one"], "redis": []}) == [ONE]
+
+
+def test_a_secret_may_be_needed_only_without_a_service():
+    created = dict(ONE, services=["imaginary"])
+    supplied = dict(SUPPLIED, name="vault_one", services=["api"], without=["imaginary"])
+    assert needed([created, supplied], {"api": ["one"], "imaginary": ["two"]}) == [created]
+    assert needed([created, supplied], {"api": ["one"], "imaginary": []}) == [supplied]
+    assert needed([created, supplied], {"api": ["one"]}) == [supplied]
+    assert needed([created, supplied], {"webapp": ["one"]}) == []
+
+
+@pytest.mark.parametrize("environment", ["production", "beta"])
+def test_an_environment_needs_each_secret_once(environment):
+    inventory = yaml.safe_load((REPO / "inventories" / environment / "hosts.yml").read_text())
+    wanted = needed(ALL, {group: list(content.get("hosts") or []) for group, content in inventory.items()})
+    kinds = {secret["name"]: secret["kind"] for secret in wanted}
+    assert len(kinds) == len(wanted)
+    assert kinds["vault_imaginary_token"] == {"production": "token", "beta": "supplied"}[environment]
+    assert ("vault_imaginary_token_beta" in kinds) == (environment == "production")
+    assert {"vault_redis_password", "vault_redis_admin_password", "vault_spaces_access_key_id"} <= set(kinds)
+
+
+def test_whatever_can_be_rotated_says_what_that_means():
+    for secret in ALL:
+        if secret["kind"] != "supplied":
+            assert rotation_meaning(rotated_together(ALL, secret["name"])), secret["name"]
+
+
+def test_only_secrets_that_are_accepted_twice_have_a_previous_value():
+    assert names([ONE, dict(TWO, accepted_twice=True), SUPPLIED]) == {"vault_one", "vault_two", "vault_two_previous", "vault_key"}
+
+
+def test_a_person_may_leave_the_prefix_out_and_name_half_a_pair():
+    key = {"name": "vault_tls_key", "kind": "tls_key", "certificate": "vault_tls_certificate", "rotation": "a restart"}
+    certificate = {"name": "vault_tls_certificate", "kind": "tls_certificate", "key": "vault_tls_key"}
+    secrets = [ONE, key, TWO, certificate]
+    assert rotated_together(secrets, "one") == rotated_together(secrets, "vault_one") == [ONE]
+    assert rotated_together(secrets, "tls_certificate") == rotated_together(secrets, "tls_key") == [key, certificate]
+    assert rotation_meaning([certificate, key]) == "a restart"
+    assert rotated_together(secrets, "three") == rotated_together(secrets, "") == []
 
 
 def test_missing_secrets_are_one_sentence():

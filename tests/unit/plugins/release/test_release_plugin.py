@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 from ansible_collections.litefarm.platform.plugins.action.release import resolve
 from ansible_collections.litefarm.platform.plugins.module_utils.release import image_tag
@@ -11,7 +13,11 @@ from tests.support.release import FakeRegistry, GitFolder
 
 NAMES = {key: "litefarm_%s in main.yml" % key for key in ("repo", "version", "registry", "username")}
 DIGEST = "sha256:" + "a" * 64
+OTHER_DIGEST = "sha256:" + "b" * 64
 SETTINGS = {"VITE_ENV": "production"}
+RECIPE = "ARG BASE\nFROM ${BASE}\n"
+# In this order an image comes before the one that it is built on.
+STACKED = {"above": {"base": "api", "recipe": RECIPE}, "api": {"repository": "api"}}
 
 
 @pytest.fixture(name="folder", scope="module")
@@ -68,6 +74,52 @@ def test_images_that_are_not_built_are_one_sentence(folder, fake):
     assert "run playbooks/build.yml" in problems[0]
     assert images["api"]["reference"] == "unresolved"
     assert ask(folder, fake, images_may_be_missing=True)[2] == []
+
+
+def test_the_base_and_the_recipe_are_part_of_the_image():
+    tag = image_tag("c", base=DIGEST, recipe=RECIPE)
+    assert tag == "c-" + hashlib.sha256((DIGEST + RECIPE).encode()).hexdigest()[:8]
+    assert len({tag, image_tag("c", base="sha256:" + "b" * 64, recipe=RECIPE), image_tag("c", base=DIGEST, recipe=RECIPE + "\n"), image_tag("c")}) == 4
+
+
+def test_an_image_on_top_of_another_is_found_by_the_digest_below(folder, fake):
+    publish(folder, fake)
+    fake.tags["litefarm/above:%s" % image_tag(folder.first, base=DIGEST, recipe=RECIPE)] = OTHER_DIGEST
+    _commit, images, problems = ask(folder, fake, images=STACKED)
+    assert problems == []
+    assert images["above"]["reference"] == "%s/litefarm/above@%s" % (fake.address, OTHER_DIGEST)
+    assert images["above"]["base"] == images["api"]["reference"] == "%s/litefarm/api@%s" % (fake.address, DIGEST)
+    assert "base" not in images["api"]
+
+
+def test_what_stands_on_another_base_is_missing(folder, fake):
+    publish(folder, fake)
+    fake.tags["litefarm/above:%s" % image_tag(folder.first, base=DIGEST, recipe=RECIPE)] = OTHER_DIGEST
+    fake.tags["litefarm/api:%s" % folder.first] = OTHER_DIGEST
+    _commit, images, problems = ask(folder, fake, images=STACKED)
+    tag = image_tag(folder.first, base=OTHER_DIGEST, recipe=RECIPE)
+    assert (images["above"]["digest"], images["above"]["base"]) == (None, images["api"]["reference"])
+    assert len(problems) == 1 and "does not have %s/litefarm/above:%s: run" % (fake.address, tag) in problems[0]
+
+
+def test_what_stands_on_a_missing_image_is_missing_without_a_word(folder, fake):
+    _commit, images, problems = ask(folder, fake, images=STACKED)
+    assert len(problems) == 1 and "does not have %s/litefarm/api:%s: run" % (fake.address, folder.first) in problems[0]
+    assert images["above"] == {
+        "name": "%s/litefarm/above" % fake.address,
+        "tag": "%s-unresolved" % folder.first,
+        "digest": None,
+        "reference": "unresolved",
+        "base": "unresolved",
+    }
+
+
+@pytest.mark.parametrize("base", ["none", "above"])
+def test_a_base_is_an_image_that_stands_on_no_other(folder, fake, base):
+    publish(folder, fake)
+    problems = ask(folder, fake, images={**STACKED, "top": {"base": base}})[2]
+    assert len(problems) == 1
+    assert problems[0].startswith("The image top is to be built on '%s', which is no image of the release that stands on no other: correct " % base)
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,23 @@ import json
 import re
 
 import pytest
+import yaml
+from ansible.errors import AnsibleError
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 SITES = {
     "proxy": {"name": "api", "host_names": ["api.example.org"], "kind": "proxy", "upstream": "api"},
     "static": {"name": "spa", "host_names": ["spa.example.org"], "kind": "static", "root": "/srv/spa"},
     "files": {"name": "pictures", "host_names": ["pictures.example.org"], "kind": "files", "root": "/srv/pictures"},
+    "keyed": {
+        "name": "images",
+        "host_names": ["images.example.org", "other.example.org"],
+        "kind": "files",
+        "root": "/srv/images",
+        "upstream": "imaginary",
+        "proxy_paths": ["/thumbnail", "/resize"],
+        "keyed": True,
+    },
     "redirect": {"name": "www", "host_names": ["www.example.org", "example.org"], "kind": "redirect", "target": "https://app.example.org"},
 }
 TRIXIE = {"distribution_release": "trixie"}
@@ -39,6 +51,23 @@ def main(render):
         return render("nginx", "nginx.conf.j2", nginx_sites=list(sites), ansible_facts={"distribution_release": release}, **variables)
 
     return render_main
+
+
+@pytest.fixture
+def keys(role):
+    """The file with the keys of a site."""
+
+    def render_keys(nginx_keys, **options):
+        variables = {"nginx_sites": [dict(SITES["keyed"], **options)], "nginx_keys": nginx_keys, "ansible_facts": TRIXIE}
+        (entry,) = role("nginx").evaluate("nginx__key_files", **variables)
+        return role("nginx").render(entry["template"], **variables, **entry["vars"])
+
+    return render_keys
+
+
+def patterns(text):
+    """Name of the key by pattern, as nginx reads them: quoted, with a tilde that says that they are patterns."""
+    return dict(re.findall(r'^    "~(\^.*\$)" (\w+);$', text, re.MULTILINE))
 
 
 def location(text, path):
@@ -109,9 +138,29 @@ def test_the_allowed_origin_of_a_service_can_be_replaced(site):
     assert "Access-Control" not in site("proxy")
 
 
+@pytest.mark.parametrize("kind", ["proxy", "keyed"])
+def test_the_replaced_origin_is_on_answers_to_every_method_and_on_errors_of_every_maker(site, kind):
+    text = site(kind, cors_origin="https://app.example.org")
+    server = re.sub(r"    location [^\n]* \{\n.*?\n    \}\n", "", text.split("listen 443")[1], flags=re.DOTALL)
+    # For the whole server, so that no location and no method, OPTIONS for example, goes without.
+    for name in ("Access-Control-Allow-Origin", "Access-Control-Allow-Credentials"):
+        assert "    proxy_hide_header %s;" % name in server
+    for block in re.findall(r"    location [^\n]* \{\n(.*?)\n    \}", text.split("listen 443")[1], re.DOTALL):
+        if "proxy_pass" in block or "/.unavailable" in block or "return 401 '" in block or "return 503" in block:
+            # "always", because without it errors such as 413 and 429 would have none.
+            assert 'add_header Access-Control-Allow-Origin "https://app.example.org" always;' in block
+            assert "add_header Access-Control-Allow-Credentials true always;" in block
+            assert "OPTIONS" not in block
+
+
 def test_a_site_with_keys_in_its_queries_writes_no_requests_into_the_error_log(site):
     assert "error_log /var/log/nginx/error.log emerg;" in site("proxy", secret_queries=True)
     assert "error_log" not in site("proxy")
+
+
+def test_a_key_sent_to_the_unencrypted_port_is_not_logged_either(site):
+    for part in site("keyed", secret_queries=False).split("listen 443"):
+        assert "error_log /var/log/nginx/error.log emerg;" in part
 
 
 def test_a_single_page_application_gets_the_cache_rules_of_the_webapp(site):
@@ -124,11 +173,184 @@ def test_a_single_page_application_gets_the_cache_rules_of_the_webapp(site):
     assert text.index(r"\.map$") < text.index("^/(assets/")
 
 
-def test_files_are_read_only_and_never_listed(site):
-    block = location(site("files"), "/")
-    assert "limit_except GET" in block
+@pytest.mark.parametrize("kind", ["files", "keyed"])
+def test_files_are_read_only_and_never_listed(site, kind):
+    block = location(site(kind), "/")
+    assert "limit_except GET {" in block
     assert "autoindex off;" in site("files")
     assert "disable_symlinks on" in site("files")
+
+
+def test_files_may_be_kept_for_a_day_and_errors_not_at_all(site):
+    # Without "always" nginx adds it to successful answers alone.
+    assert 'add_header Cache-Control "public, max-age=86400";' in location(site("files"), "/")
+    assert "max-age=60" in location(site("files", {"nginx_files_max_age_seconds": 60}), "/")
+    assert "max-age=5" in location(site("files", {"nginx_files_max_age_seconds": 60}, files_max_age_seconds=5), "/")
+
+
+def test_the_folder_of_the_files_is_there_before_the_first_file(evaluate):
+    sites = [SITES["files"], dict(SITES["files"], name="second"), SITES["static"]]
+    files = evaluate("nginx", "nginx__site_files", nginx_sites=sites, ansible_facts=TRIXIE)
+    assert [entry for entry in files if "state" in entry] == [{"dest": "/srv/pictures", "state": "directory"}]
+
+
+def test_files_pass_nothing_on_unless_told(site):
+    assert not re.search("proxy_|limit_req|error_page", site("files"))
+
+
+def test_paths_of_a_service_are_passed_on_as_a_proxy_would(site):
+    passed = location(site("keyed", keyed=False), "= /thumbnail").split("}", 1)[1]
+    proxied = location(site("proxy"), "/")
+    assert passed.replace("rate_images", "rate_api").replace("http://imaginary", "http://api").split() == proxied.split()
+    for line in ("proxy_hide_header X-Powered-By;", "error_page 502 504 =503 $page_of_unavailable;", "rate=100r/s;"):
+        assert line in site("keyed")
+
+
+def test_paths_of_a_service_take_questions_and_uploads_only(site):
+    for path in ("/thumbnail", "/resize"):
+        assert "limit_except GET POST {" in location(site("keyed"), "= %s" % path)
+
+
+@pytest.mark.parametrize(("kind", "paths"), [("keyed", ["= /thumbnail", "= /resize"]), ("proxy", ["/", "/events"])])
+def test_everything_that_a_keyed_site_passes_on_needs_a_key(site, kind, paths):
+    text = site(kind, keyed=True, **({"event_paths": ["/events"]} if kind == "proxy" else {}))
+    for path in paths:
+        assert "auth_request /.key;" in location(text, path)
+        assert "limit_req " in location(text, path)
+    assert text.count("proxy_pass") == text.count("auth_request") == len(paths)
+    assert "internal;" in location(text, "= /.key")
+    assert 'if ($key_name = "") {\n            return 401;' in text
+
+
+def test_who_has_no_key_is_told_so_and_files_are_for_everybody(site):
+    text = site("keyed")
+    assert "auth_request" not in location(text, "/")
+    assert "error_page 401 /.unauthorized.json;" in text
+    block = location(text, "= /.unauthorized.json")
+    assert "internal;" in block
+    assert json.loads(re.search(r"return 401 '(\{.*\})\\n';", block).group(1))["error"] == "unauthorized"
+    # A service's own 401 passes.
+    assert "proxy_intercept_errors" not in text
+    assert "401" not in site("keyed", keyed=False)
+
+
+def test_the_key_is_not_passed_on(main, site):
+    assert "proxy_pass http://imaginary$uri_without_key;" in location(site("keyed"), "= /thumbnail")
+    assert "proxy_set_header API-Key $api_key_for_service;" in main()
+    # In a location it would take the place of all the others.
+    assert "proxy_set_header" not in site("keyed")
+
+
+@pytest.mark.parametrize(
+    ("uri", "key", "passed"),
+    [
+        ("/thumbnail?width=3", None, None),
+        ("/thumbnail?key=K", "K", "/thumbnail?"),
+        ("/thumbnail?key=K&width=3", "K", "/thumbnail?width=3"),
+        ("/thumbnail?width=3&key=K", "K", "/thumbnail?width=3&"),
+        ("/thumbnail?width=3&key=K&type=webp", "K", "/thumbnail?width=3&type=webp"),
+        ("/thumbnail?monkey=1&key=K&key=other", "K", "/thumbnail?monkey=1&key=other"),
+        ("/thumbnail?monkey=K", None, None),
+        ("/thumbnail?KEY=K", None, None),
+        ("/key=K", None, None),
+    ],
+)
+def test_the_key_of_a_query_is_found_and_cut_out(main, uri, key, passed):
+    given, rest = (
+        re.search(pattern.replace("(?<", "(?P<"), uri)
+        for pattern in re.findall(r'"~(.*)" \$(?:given_key|before_key\$after_key);', main())
+    )
+    assert (given and given["given_key"]) == key
+    assert (rest and rest["before_key"] + rest["after_key"]) == passed
+
+
+def test_the_header_is_asked_before_the_query_and_each_site_knows_its_own_keys(main):
+    text = main()
+    assert re.search(r'map \$http_api_key \$key_of_request \{\s+default \$http_api_key;\s+"" \$key_in_query;\s+\}', text)
+    assert re.search(r'map \$server_name \$key_name \{\s+default "";\s+images.example.org \$key_name_images;\s+\}', text)
+    assert re.search(r'map \$server_name \$key_name \{\s+default "";\s+\}', main([SITES["proxy"], dict(SITES["keyed"], keyed=False)]))
+    assert "include /etc/nginx/keys.d/*.conf;" in text
+
+
+def test_current_and_previous_keys_have_one_name_and_missing_ones_do_not_count(keys):
+    images = {"production": ["current-current-1", "previous-previou"], "beta": ["", "beta-beta-beta-1", None]}
+    text = keys({"images": images, "api": {"x": ["y" * 16]}})
+    assert "map $key_of_request $key_name_images {" in text
+    assert 'default "";' in text
+    found = patterns(text)
+    assert {name: sum(bool(re.search(pattern, name)) for pattern in found) for name in ("current-current-1", "y" * 16, "")} == {
+        "current-current-1": 1,
+        "y" * 16: 0,
+        "": 0,
+    }
+    assert sorted(found.values()) == ["beta", "production", "production"]
+
+
+def test_a_key_is_compared_letter_by_letter(keys):
+    key = "Abc.def_ghi~jkl-MNOP"
+    ((pattern, _name),) = patterns(keys({"images": {"production": [key]}})).items()
+    assert re.search(pattern, key)
+    for wrong in (key.lower(), key.replace(".", "x"), key + "x", "x" + key, key[:-1]):
+        assert not re.search(pattern, wrong)
+
+
+@pytest.mark.parametrize("nginx_keys", [{}, {"other": {"x": ["y" * 16]}}, {"images": {}}, {"images": {"beta": ["", ""]}}])
+def test_a_keyed_site_without_keys_refuses_everybody(keys, nginx_keys):
+    text = keys(nginx_keys)
+    assert "map $key_of_request $key_name_images {" in text
+    assert patterns(text) == {}
+    assert text.count(";") == 1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["too-short-a-key", "x" * 201, "sixteen letters!", 'quote"quote"quote', "a-newline-at-end\n", "dollar$dollar$dollar"],
+)
+def test_a_wrong_key_is_refused_and_not_printed(keys, wrong):
+    with pytest.raises(AnsibleError) as caught:
+        keys({"images": {"production": ["current-current-1", wrong]}})
+    assert "nginx_keys.images.production: a key consists of 16 to 200" in str(caught.value)
+    assert wrong.strip() not in str(caught.value)
+    assert "current-current-1" not in str(caught.value)
+
+
+def test_a_key_in_place_of_a_name_is_refused_and_not_printed(keys):
+    with pytest.raises(AnsibleError) as caught:
+        keys({"images": {"a-secret-of-letters.and.dots": ["production-production"]}})
+    assert "nginx_keys.images: the names of keys" in str(caught.value)
+    assert "a-secret" not in str(caught.value)
+
+
+def test_keys_are_for_root_alone_and_go_with_their_site(evaluate, repo):
+    variables = {"nginx_sites": list(SITES.values()), "ansible_facts": TRIXIE}
+    (entry,) = evaluate("nginx", "nginx__key_files", **variables)
+    assert entry["dest"] == "/etc/nginx/keys.d/images.conf"
+    assert "mode" not in entry
+    assert {"dest": "/etc/nginx/keys.d", "state": "directory", "mode": "0700"} in evaluate("nginx", "nginx__files", **variables)
+    tasks = yaml.safe_load((repo / "roles/nginx/tasks/main.yml").read_text())
+    (call,) = (task["litefarm.platform.config_files"] for task in tasks if "litefarm.platform.config_files" in task)
+    assert call["secret_files"] == "{{ nginx__key_files }}"
+    assert "nginx__key_files" not in call["files"]
+    assert {"path": "/etc/nginx/keys.d"} in call["exclusive"]
+
+
+@pytest.fixture
+def refusals(repo):
+    """What the argument spec of the role says about variables."""
+    spec = yaml.safe_load((repo / "roles/nginx/meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+    return lambda **variables: ArgumentSpecValidator(spec).validate(variables).error_messages
+
+
+@pytest.mark.parametrize("kind", SITES)
+@pytest.mark.parametrize("options", [{}, {"keyed": False, "files_max_age_seconds": 0}])
+def test_what_makes_sense_is_accepted(refusals, kind, options):
+    site = dict(SITES[kind], **options)
+    assert refusals(nginx_sites=[site], nginx_keys={"images": {"production": ["k" * 16, ""]}}) == []
+
+
+@pytest.mark.parametrize("options", [{"proxy_paths": ["/thumbnail"]}, {"keyed": True}])
+def test_paths_and_keys_need_a_service_behind_them(refusals, options):
+    assert "upstream" in " ".join(refusals(nginx_sites=[dict(SITES["files"], **options)]))
 
 
 def test_a_redirect_keeps_path_and_method(site):
@@ -138,6 +360,7 @@ def test_a_redirect_keeps_path_and_method(site):
 def test_every_upstream_exists_without_a_release(main):
     text = main([SITES["proxy"], dict(SITES["proxy"], name="second"), dict(SITES["proxy"], name="webapp", upstream="webapp")])
     assert re.findall(r"upstream (\w+) \{", text) == ["api", "webapp"]
+    assert re.findall(r"upstream (\w+) \{", main()) == ["api", "imaginary"]
     assert "server 127.0.0.1:9 down;" in text
     # A pattern, because a missing file is an error without one; and one that matches no half-written file.
     assert "include /etc/nginx/upstreams.d/api.con[f];" in text
@@ -174,7 +397,8 @@ def test_the_access_log_is_json_without_query_strings(main):
     line = "".join(re.findall(r"'(.*?)'", text.split("log_format json", 1)[1].split(";\n", 1)[0]))
     fields = json.loads(re.sub(r'(?<!")\$\w+(?!")', "0", line))
     assert fields["path"] == "$path_of_request"
-    assert not re.search(r"\$(request_uri|request|args|query_string|http_referer)\b", line)
+    assert fields["key"] == "$key_name"
+    assert not re.search(r"\$(request_uri|request|args|query_string|http_referer|http_api_key|key_of_request)\b", line)
 
 
 @pytest.mark.parametrize(

@@ -193,11 +193,31 @@ def test_a_failed_backup_removes_no_old_one(backup):
 
 
 @pytest.fixture
-def create_cluster(repo, tmp_path):
-    """create_cluster() runs the one-shot of the role in a data folder, with an initdb that fills the folder that it is given."""
+def declared(repo):
+    """The role's declaration of its container, not evaluated."""
     tasks = yaml.safe_load((repo / "roles" / "postgres" / "tasks" / "main.yml").read_text())
-    service = next(task["litefarm.platform.container_service"] for task in tasks if "litefarm.platform.container_service" in task)
-    command = next(shot["command"] for shot in service["one_shots"] if shot["name"] == "cluster")
+    return next(task["litefarm.platform.container_service"] for task in tasks if "litefarm.platform.container_service" in task)
+
+
+def test_the_role_and_its_database_are_named_before_there_is_a_server(declared, role):
+    """What a check run says on a fresh droplet is made of this name."""
+    (command,) = declared["reconcile"]
+    names = {"postgres_user": "farmer", "postgres_database": "farm"}
+    assert role("postgres").evaluate(command["name"], **names) == "role farmer and database farm"
+
+
+def test_the_server_is_asked_with_the_sql_and_prints_nothing_around_its_answers(declared, role, render):
+    (command,) = declared["reconcile"]
+    program, *options = command["command"]
+    assert program == "psql" and {"--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--file=-"} <= set(options)
+    variables = {"ansible_facts": FACTS, "ansible_check_mode": True}
+    assert role("postgres").evaluate(command["stdin"], **variables).strip() == render("postgres", "database.sql.j2", **variables).strip()
+
+
+@pytest.fixture
+def create_cluster(declared, tmp_path):
+    """create_cluster() runs the one-shot of the role in a data folder, with an initdb that fills the folder that it is given."""
+    command = next(shot["command"] for shot in declared["one_shots"] if shot["name"] == "cluster")
     data, program = tmp_path / "data", tmp_path / "bin" / "initdb"
     data.mkdir()
     program.parent.mkdir()

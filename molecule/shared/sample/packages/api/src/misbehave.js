@@ -19,6 +19,13 @@ export const misbehave = {
     }
   },
 
+  atStartOfScheduler() {
+    if (behaves('scheduler-crashes')) {
+      console.error(`error: release ${release.version} has a scheduler that crashes (behaviour "scheduler-crashes" in release.json)`);
+      process.exit(1);
+    }
+  },
+
   onceUp() {
     if (behaves('crash-later')) {
       setTimeout(() => {

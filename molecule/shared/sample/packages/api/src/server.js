@@ -6,10 +6,13 @@ import express from 'express';
 import { describe } from '../../shared/describe.js';
 import { misbehave } from './misbehave.js';
 import { cors } from './middleware/cors.js';
-import { checkJwt, checkReset, checkScheduler } from './middleware/jwt.js';
+import { checkJwt, checkReset } from './middleware/jwt.js';
+import { document } from './routes/document.js';
 import { lab } from './routes/lab.js';
 import { login } from './routes/login.js';
 import { notificationUser } from './routes/notification_user.js';
+import { organicCertifierSurvey } from './routes/organic_certifier_survey.js';
+import { scheduled } from './routes/scheduled.js';
 import { user } from './routes/user.js';
 import { listens } from './util/environment.js';
 import { knex } from './util/knex.js';
@@ -31,8 +34,10 @@ app
   .use('/user', user)
   .use('/notification_user', notificationUser)
   .post('/password_reset/validate', checkReset, (req, res) => res.json(req.auth))
-  .post('/time_notification/weekly_unassigned_tasks', checkScheduler, (_req, res) => res.sendStatus(200))
+  .use(scheduled)
   .use(checkJwt)
+  .use('/document', document)
+  .use('/organic_certifier_survey', organicCertifierSurvey)
   .use((_req, _res, next) => next(Object.assign(new Error('Not found'), { status: 404 })))
   .use((error, _req, res, _next) => {
     log(error.message, { status: error.status ?? 500 });

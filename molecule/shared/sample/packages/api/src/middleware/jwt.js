@@ -10,4 +10,11 @@ const signedWith = (secret) => expressjwt({ secret, algorithms: ['HS256'] });
 export const checkJwt = signedWith(process.env.JWT_SECRET);
 export const checkInvitation = signedWith(process.env.JWT_INVITE_SECRET);
 export const checkReset = signedWith(process.env.JWT_RESET_SECRET);
-export const checkScheduler = signedWith(process.env.JWT_SCHEDULER_SECRET);
+
+const checkScheduler = signedWith(process.env.JWT_SCHEDULER_SECRET);
+
+/** Only for the export scheduler, with a token that was made for this purpose. */
+export const schedulerWith = (permission) => [
+  checkScheduler,
+  (req, res, next) => (req.auth[permission] === true ? next() : res.status(403).send(`No ${permission} access`)),
+];

@@ -1,0 +1,1 @@
+../../shared/every_droplet/test_secrets.py

@@ -1,0 +1,15 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An environment that is as it should be stays as it is."""
+
+from __future__ import annotations
+
+from tests.support import lab
+
+
+def test_a_second_run_and_a_check_run_report_no_change(environment):
+    for arguments in ([], ["--check", "--diff"]):
+        run = lab.playbook("site.yml", *arguments, environment=environment)
+        assert run.status == 0, run.output
+        assert run.total("changed") == 0, run.output

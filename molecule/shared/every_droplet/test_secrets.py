@@ -1,0 +1,87 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every secret of the vault is random, and so its own marker: none may be found where it does not belong.
+
+Runs last of this folder: it reads what the runs before it printed with -vvv --diff, good, bad and in check mode.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support import lab
+
+
+@pytest.fixture(scope="module")
+def markers():
+    """Name of each secret of every environment to the text that gives it away: the secret, or for a key the first full line of its body."""
+    found = {}
+    for environment in lab.environments():
+        for name, value in lab.vault(environment).items():
+            lines = [line for line in str(value).splitlines() if line and not line.startswith("-----")]
+            if lines and "certificate" not in name:
+                found[f"{environment} {name}"] = max(lines, key=len)
+    assert len(found) >= 12 * len(lab.environments())
+    assert all(len(marker) >= 16 for marker in found.values())
+    return found
+
+
+def found_in(markers, text):
+    return [name for name, marker in markers.items() if marker in text]
+
+
+def test_no_output_of_any_run_shows_a_secret(markers):
+    for environment in lab.environments():
+        run = lab.playbook("site.yml", "--check", "-vvv", "--diff", environment=environment)
+        assert run.status == 0, run.output
+        assert lab.playbook("site.yml", "-vvv", "--diff", "-e", "nginx_bdoy_max_mb=30", environment=environment).status != 0
+    logs = sorted(lab.logs().glob("*.log"))
+    assert any("-vvv" in log.name for log in logs)
+    for log in logs:
+        assert found_in(markers, log.read_text(errors="replace")) == [], log
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "journalctl --no-pager -o cat",
+        "cat /var/log/nginx/*",
+        "cat /var/log/*.log /var/log/apt/* /var/log/syslog* 2>/dev/null; true",
+        "ps -eo args",
+        "docker ps -aq | xargs docker inspect -f '{{.Config.Labels}} {{.Args}} {{.Config.Cmd}} {{.Name}}'",
+        "for container in $(docker ps -aq); do docker logs $container 2>&1; done",
+    ],
+)
+def test_no_log_and_no_process_list_of_the_droplet_shows_a_secret(droplet, markers, where):
+    printable = droplet.run(f"({where}) | LC_ALL=C tr -cd '\\11\\12\\40-\\176'").stdout
+    assert printable
+    assert found_in(markers, printable) == []
+
+
+def test_no_file_that_others_can_read_holds_a_secret(droplet, markers):
+    # As nobody, so that closed directories are closed; patterns from standard input, so that they are in no process list.
+    patterns = "\n".join(markers.values())
+    search = (
+        "find / -xdev \\( -path /proc -o -path /sys \\) -prune -o -type f -size -20M -readable -print0 2>/dev/null"
+        " | xargs -0 grep -lFf /run/markers 2>/dev/null; true"
+    )
+    droplet.run("install -m 0644 /dev/null /run/markers")
+    try:
+        droplet.run("printf %s > /run/markers", patterns)
+        hits = droplet.check_output(f"setpriv --reuid=65534 --regid=65534 --clear-groups sh -c '{search}'").splitlines()
+    finally:
+        droplet.run("rm /run/markers")
+    assert [hit for hit in hits if hit != "/run/markers"] == []
+
+
+def test_no_layer_of_an_image_holds_a_secret(droplet, markers):
+    images = set(droplet.check_output("docker ps -aq | xargs docker inspect -f '{{.Image}}'").split())
+    droplet.run("install -m 0600 /dev/null /run/markers")
+    try:
+        droplet.run("printf %s > /run/markers", "\n".join(markers.values()))
+        for image in images:
+            assert droplet.check_output(f"docker save {image} | grep -caFf /run/markers; true") == "0"
+            assert found_in(markers, droplet.check_output(f"docker history --no-trunc {image}")) == []
+    finally:
+        droplet.run("rm /run/markers")

@@ -1,0 +1,4 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The lab's object storage: moto's S3 behind a gate that asks for signatures, as DigitalOcean Spaces does."""

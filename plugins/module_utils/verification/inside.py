@@ -1,0 +1,204 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the module found on a droplet, or heard there from its neighbours, against what is expected."""
+
+from __future__ import annotations
+
+import ipaddress
+import urllib.parse
+
+from ansible_collections.litefarm.platform.plugins.module_utils.verification.rows import duration, row, shortened
+
+# A container in another state, such as one that is kept for a rollback, does nothing.
+ACTIVE = ("running", "restarting", "paused")
+
+
+def check_containers(check, state, host):
+    """One container of the service runs, and it has not been restarted over and over."""
+    where, expected = "%s %s" % (host, check["service"]), "1 running"
+    own = [container for container in state["containers"] if container["service"] == check["service"]]
+    running = [container for container in own if container["status"] == "running"]
+    if state.get("engine_error"):
+        return [row(check["check"], where, expected, state["engine_error"], False)]
+    if len(running) != 1:
+        states = ", ".join(sorted("%s %s" % (container["name"], container["status"]) for container in own)) or "none"
+        return [row(check["check"], where, expected, "%d running (%s)" % (len(running), states), False)]
+    restarts, age = running[0]["restarts"], running[0]["running_seconds"]
+    seen = "1 running for %s, %d restarts" % (duration(age), restarts)
+    return [row(check["check"], where, expected, seen, restarts == 0 or age > check.get("steady_seconds", 300))]
+
+
+def check_strangers(check, state, host):
+    """No service of the platform runs where it does not belong: an export scheduler on a former droplet would do everything twice."""
+    where, expected = "%s containers" % host, "of the droplet's groups only"
+    if state.get("engine_error"):
+        return [row(check["check"], where, expected, state["engine_error"], False)]
+    strangers = [each for each in state["containers"] if each["status"] in ACTIVE and each["service"] not in check["groups"]]
+    named = sorted("%s %s, not in the group %s" % (each["name"], each["status"], each["service"]) for each in strangers)
+    return [row(check["check"], where, expected, "; ".join(named) or "none other", not strangers)]
+
+
+def check_exec(check, state, host):
+    """A command in the container of a service ends well."""
+    where = "%s %s" % (host, check["service"])
+    found = state["commands"].get(command_key(check)) or {"error": "not asked"}
+    if found.get("error"):
+        return [row(check["check"], where, check["expected"], found["error"], False)]
+    lines = [line for line in found["output"].splitlines() if line.strip()]
+    seen = shortened(lines[-1] if lines else "exit %d" % found["code"], 120)
+    return [row(check["check"], where, check["expected"], seen, found["code"] == 0)]
+
+
+def command_key(check):
+    return " ".join([check["service"]] + [str(word) for word in check["command"]])
+
+
+def check_backups(check, state, host):
+    """The newest backup is young and not empty."""
+    where = "%s %s" % (host, check["path"])
+    expected = "newest younger than %s" % duration(check["hours"] * 3600)
+    found = state["backups"].get(check["path"]) or {}
+    if not found.get("newest"):
+        return [row(check["check"], where, expected, "none yet", check.get("none_is_ok", False))]
+    good = found["age_seconds"] < check["hours"] * 3600 and found["bytes"] > 0
+    return [row(check["check"], where, expected, "%s old, %d bytes" % (duration(found["age_seconds"]), found["bytes"]), good)]
+
+
+def check_database(check, state, host):
+    """The database has its owner, who may do nothing else, and the application talks to it with TLS only."""
+    found = state["databases"].get(check["database"]) or {}
+    where = "%s %s" % (host, check["database"])
+    if found.get("error") or not found:
+        return [row(check["check"], where, "owned by %s" % check["owner"], found.get("error") or "not asked", False)]
+    rows = [row(check["check"], where, "owned by %s" % check["owner"], "owned by %s" % found["owner"], found["owner"] == check["owner"])]
+    plain, encrypted = found["plain_connections"], found["tls_connections"]
+    seen = "%d with TLS, %d without" % (encrypted, plain)
+    rows.append(row("%s connections" % check["check"], where, "all with TLS", seen, plain == 0))
+    powers = found["owner_powers"]
+    rows.append(row("%s role" % check["check"], where, "no powers beyond its database", ", ".join(powers) or "none", not powers))
+    return rows
+
+
+def check_redis(check, state, host):
+    """Redis refuses strangers, takes the application's password, and lets the application do no more than it needs."""
+    address = redis_address(check)
+    found, where = state["redis"].get(address) or {"error": "not asked"}, "%s to %s" % (host, address)
+    if found.get("error"):
+        return [row(check["check"], where, "answers", found["error"], False)]
+    rows = []
+    for name, question, expected in (
+        ("stranger", "%s without a password", "NOAUTH"),
+        ("wrong_password", "%s wrong password", "WRONGPASS"),
+        ("password", "%s password", "PONG"),
+        ("powers", "%s powers", "NOPERM"),
+    ):
+        answer = found[name]
+        # A number, a text or a list: it did what it was told.
+        seen = "obeys" if answer[:1] in ("*", "$", ":") else shortened(answer[1:], 80) if answer else "nothing"
+        good = answer[1:].split(" ")[0] == expected
+        rows.append(row(question % check["check"], where, expected, expected if good else seen, good))
+    return rows
+
+
+def redis_address(check):
+    return "%s:%s" % (check["host"], check["port"])
+
+
+def check_image(check, state, host):
+    """The image host makes a picture smaller for whoever has the environment's key, and for nobody else."""
+    found, name, key = state["images"].get(check["url"]) or {"error": "not asked"}, urllib.parse.urlsplit(check["url"]).hostname, check["key_name"]
+    where, expected = "%s to %s" % (host, name), "key %s accepted" % key
+    if found.get("error"):
+        return [row(check["check"], where, expected, found["error"], False)]
+    accepted = found["accepted"]
+    seen = {
+        200: "a WebP picture of %d bytes" % accepted["bytes"] if accepted["webp"] else "200, but no WebP picture",
+        401: "401: %s does not know the key '%s'" % (name, key),
+    }.get(accepted["status"], str(accepted["status"]))
+    rows = [row(check["check"], where, expected, seen, accepted["status"] == 200 and accepted["webp"])]
+    for case, question, wanted, statuses in (
+        ("wrong_key", "%s with a wrong key", "401", (401,)),
+        ("no_key", "%s without a key", "401", (401,)),
+        ("too_large", "%s of 25 MB", "413", (413,)),
+        ("no_picture", "%s that is none", "400, 406, 415 or 422", (400, 406, 415, 422)),
+    ):
+        answer = found[case]
+        rows.append(row(question % check["check"], where, wanted, answer.get("error") or str(answer["status"]), answer.get("status") in statuses))
+    return rows
+
+
+def neighbours(check, host, groups, addresses):
+    """The addresses of the environment's other droplets, with the ports that are to be open there for this one.
+
+    C(addresses) has the private and the public address of each droplet. What is open for some is so on the private address only.
+    """
+    found = {}
+    for peer in groups.get("litefarm") or []:
+        private, public = addresses.get(peer) or (None, None)
+        for address in (private, public):
+            # A public address may be a name that only the control node knows.
+            if peer != host and _is_address(address):
+                ports = [
+                    each["port"]
+                    for each in check["open"]
+                    if peer in (groups.get(each["of"]) or [])
+                    and ("for" not in each or address == private and any(host in (groups.get(group) or []) for group in each["for"]))
+                ]
+                found.setdefault((peer, address), sorted(set(ports)))
+    return [{"peer": peer, "address": address, "open": ports} for (peer, address), ports in found.items()]
+
+
+def _is_address(text):
+    try:
+        return bool(ipaddress.ip_address(str(text)))
+    except ValueError:
+        return False
+
+
+def check_peer_ports(check, state, host):
+    """From its neighbours a droplet has as little open as its services need. Needs C(neighbours) in the check."""
+    rows = []
+    for each in check["neighbours"]:
+        found = [port for port in sorted(state["peers"].get(each["address"]) or []) if port in check["ports"]]
+        expected = [port for port in each["open"] if port in check["ports"]]
+        where = "%s to %s %s" % (host, each["peer"], each["address"])
+        rows.append(row(check["check"], where, _ports(expected), _ports(found), found == expected))
+    return rows
+
+
+def _ports(ports):
+    return "open: %s" % (", ".join(str(port) for port in ports) or "none")
+
+
+INSIDE = {
+    "containers": check_containers,
+    "strangers": check_strangers,
+    "exec": check_exec,
+    "backups": check_backups,
+    "database": check_database,
+    "redis": check_redis,
+    "image": check_image,
+    "peer_ports": check_peer_ports,
+}
+
+
+def arguments_of(checks):
+    """What the module on the droplet is asked, for these checks."""
+    arguments = {"backups": [], "databases": [], "commands": [], "redis": {}, "images": {}, "peers": []}
+    for check in checks:
+        if check["kind"] == "backups":
+            arguments["backups"].append({"path": check["path"], "pattern": check.get("pattern", "*")})
+        elif check["kind"] == "database":
+            arguments["databases"].append({"service": check["service"], "database": check["database"], "user": str(check["user"])})
+        elif check["kind"] == "exec":
+            command = [str(word) for word in check["command"]]
+            arguments["commands"].append({"key": command_key(check), "service": check["service"], "command": command})
+        elif check["kind"] == "redis":
+            arguments["redis"][redis_address(check)] = check["password"]
+        elif check["kind"] == "image":
+            arguments["images"][check["url"]] = check["key"]
+        elif check["kind"] == "peer_ports":
+            arguments["peers"] += [{"address": each["address"], "ports": check["ports"]} for each in check["neighbours"]]
+    return arguments

@@ -1,0 +1,50 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Expectations and what was seen, as rows of one table."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+
+COLUMNS = ("check", "where", "expected", "seen", "result")
+
+
+def row(check, where, expected, seen, good):
+    return {"check": check, "where": where, "expected": expected, "seen": seen, "result": "ok" if good else "FAIL"}
+
+
+def warning(check, where, expected, seen):
+    return dict(row(check, where, expected, seen, True), result="WARN")
+
+
+def reason_of(error):
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return "certificate not trusted: %s" % error.verify_message
+    if isinstance(error, (TimeoutError, socket.timeout)):
+        return "no answer"
+    return str(getattr(error, "strerror", None) or error or type(error).__name__)
+
+
+def duration(seconds):
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return "%d %s" % (seconds // size, unit)
+    return "%d s" % seconds
+
+
+def shortened(text, length):
+    """One line, as the table needs it."""
+    line = " ".join(str(text).split())
+    return line if len(line) <= length else "%s…" % line[: length - 1]
+
+
+def table(rows):
+    """Aligned lines, the failures last, where an eye looks first."""
+    order = {"ok": 0, "WARN": 1, "FAIL": 2}
+    ordered = sorted(rows, key=lambda each: order[each["result"]])
+    cells = [[title.upper() for title in COLUMNS]] + [[each[column] for column in COLUMNS] for each in ordered]
+    widths = [max(len(line[index]) for line in cells) for index in range(len(COLUMNS))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in cells]

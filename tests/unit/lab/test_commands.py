@@ -1,0 +1,72 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import importlib.util
+
+import pytest
+from lab.commands import Lab, selected
+from lab.settings import SHARED
+
+BOTH = {
+    "production": "litefarm: {hosts: {litefarmapp: , litefarm-imaginary: }}\n",
+    "beta": "litefarm: {hosts: {liteformbeta: , export-beta: }}\n",
+}
+FOUR = ["litefarmapp", "litefarm-imaginary", "liteformbeta", "export-beta"]
+
+
+@pytest.fixture
+def inventories(tmp_path):
+    for name, text in BOTH.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "hosts.yml").write_text(text)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "environments, names, expected_environments, expected_droplets",
+    [
+        ([], [], ["production"], FOUR[:2]),
+        (["beta"], [], ["beta"], FOUR[2:]),
+        (["production", "beta"], [], ["production", "beta"], FOUR),
+        (["beta", "production", "beta"], [], ["beta", "production"], FOUR[2:] + FOUR[:2]),
+        (["production"], ["litefarmapp"], ["production"], ["litefarmapp"]),
+        # Droplets bring their environments along; the one that was asked for stays the main one.
+        ([], ["export-beta"], ["beta"], ["export-beta"]),
+        ([], ["export-beta", "litefarmapp"], ["beta", "production"], ["export-beta", "litefarmapp"]),
+        (["production"], ["export-beta"], ["production", "beta"], ["export-beta"]),
+        ([], ["builder1"], ["production"], ["builder1"]),
+    ],
+)
+def test_which_environments_and_droplets_are_meant(inventories, environments, names, expected_environments, expected_droplets):
+    found, droplets = selected(inventories, environments, names)
+    assert (found, [droplet.name for droplet in droplets]) == (expected_environments, expected_droplets)
+
+
+def test_the_farm_that_verify_asks_for_is_the_sample_s_and_no_one_else_s(settings, tmp_path):
+    sample = Lab(settings)._repositories()
+    assert sample["litefarm_verify_farm_id"] == "5a3bb6f4-0000-4000-8000-000000000001"
+    assert sample["litefarm_verify_user_id"] == "5a3bb6f4-0000-4000-8000-0000000000aa"
+    object.__setattr__(settings, "repository", "https://example.org/application.git")
+    assert Lab(settings)._repositories() == {"litefarm_repo": "https://example.org/application.git"}
+
+
+@pytest.fixture
+def parser():
+    spec = importlib.util.spec_from_file_location("lab_command_line", SHARED / "lab.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.arguments()
+
+
+def test_environments_add_up_on_the_command_line(parser):
+    options = parser.parse_args(["up", "--environment", "production", "--environment", "beta", "--droplet", "export-beta"])
+    assert (options.environments, options.droplet, options.flavour) == (["production", "beta"], ["export-beta"], "baked")
+    assert parser.parse_args(["up"]).environments == []
+
+
+def test_an_unknown_environment_is_refused(parser, capsys):
+    with pytest.raises(SystemExit):
+        parser.parse_args(["up", "--environment", "staging"])
+    assert "staging" in capsys.readouterr().err

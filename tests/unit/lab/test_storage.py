@@ -1,0 +1,304 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import base64
+import datetime
+import hashlib
+import io
+import xml.etree.ElementTree
+import zlib
+
+import pytest
+from lab_storage import signature
+from lab_storage.gate import Gate, Key, readable_by_all
+from lab_storage.signature import TRAILER, UNSIGNED, Claim, Refusal, Request, signer
+
+ENDPOINT = "nyc3.example.com"
+NOW = datetime.datetime(2026, 5, 4, 3, 2, 1, tzinfo=datetime.UTC)
+KEYS = {"OURS": Key("our secret", ("ours", "shared")), "THEIRS": Key("their secret", ("theirs", "shared"))}
+
+# The examples in Amazon's description of the signature, and what it says comes out.
+AMAZON = {"AKIAIOSFODNN7EXAMPLE": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"}
+AMAZON_TIME = datetime.datetime(2013, 5, 24, 0, 0, 0, tzinfo=datetime.UTC)
+SCOPE = "20130524/us-east-1"
+NOTHING = hashlib.sha256(b"").hexdigest()
+EXAMPLES = {
+    "range": (
+        "GET", "/test.txt", "", {"range": "bytes=0-9", "x-amz-content-sha256": NOTHING, "x-amz-date": "20130524T000000Z"},
+        "f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41",
+    ),
+    "put": (
+        "PUT", "/test%24file.text", "",
+        {
+            "date": "Fri, 24 May 2013 00:00:00 GMT", "x-amz-date": "20130524T000000Z", "x-amz-storage-class": "REDUCED_REDUNDANCY",
+            "x-amz-content-sha256": hashlib.sha256(b"Welcome to Amazon S3.").hexdigest(),
+        },
+        "98ad721746da40c64f1a55b78f14c238d841ea1380cd77a1b5971af0ece108bd",
+    ),
+    "a parameter without a value": (
+        "GET", "/", "lifecycle", {"x-amz-content-sha256": NOTHING, "x-amz-date": "20130524T000000Z"},
+        "fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543",
+    ),
+    "parameters in another order": (
+        "GET", "/", "prefix=J&max-keys=2", {"x-amz-content-sha256": NOTHING, "x-amz-date": "20130524T000000Z"},
+        "34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7",
+    ),
+}
+AMAZON_LINK = (
+    "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIAIOSFODNN7EXAMPLE%2F20130524%2Fus-east-1%2Fs3%2Faws4_request"
+    "&X-Amz-Date=20130524T000000Z&X-Amz-Expires=86400&X-Amz-SignedHeaders=host"
+    "&X-Amz-Signature=aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404"
+)
+
+
+def amazon(method, path, query, headers, result, **changes):
+    headers = {"host": "examplebucket.s3.amazonaws.com", **headers}
+    headers["authorization"] = (
+        f"AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20130524/us-east-1/s3/aws4_request,"
+        f"SignedHeaders={';'.join(sorted(headers))},Signature={result}"
+    )
+    return Request(method, path, query, {**headers, **changes})
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_amazon_s_examples_are_believed(example):
+    assert signer(amazon(*EXAMPLES[example]), AMAZON, AMAZON_TIME) == "AKIAIOSFODNN7EXAMPLE"
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+@pytest.mark.parametrize("header", ["host", "x-amz-content-sha256"])
+def test_what_is_signed_cannot_be_changed(example, header):
+    with pytest.raises(Refusal, match="SignatureDoesNotMatch"):
+        signer(amazon(*EXAMPLES[example], **{header: "another"}), AMAZON, AMAZON_TIME)
+
+
+def test_amazon_s_link_is_good_for_a_day():
+    link = Request("GET", "/test.txt", AMAZON_LINK, {"host": "examplebucket.s3.amazonaws.com"})
+    assert signer(link, AMAZON, AMAZON_TIME + datetime.timedelta(hours=23)) == "AKIAIOSFODNN7EXAMPLE"
+    with pytest.raises(Refusal, match="AccessDenied: Request has expired"):
+        signer(link, AMAZON, AMAZON_TIME + datetime.timedelta(hours=25))
+
+
+@pytest.mark.parametrize(
+    "change, code",
+    [
+        ({"x-amz-acl": "public-read"}, "AccessDenied"),
+        ({"authorization": "Basic bGFiOmxhYg=="}, "AuthorizationHeaderMalformed"),
+        ({"authorization": f"AWS4-HMAC-SHA256 Credential=x/{SCOPE}/ec2/aws4_request,SignedHeaders=host,Signature=0"}, "AuthorizationHeaderMalformed"),
+        ({"authorization": f"AWS4-HMAC-SHA256 Credential=x/{SCOPE}/s3/aws4_request,SignedHeaders=host,Signature=0"}, "InvalidAccessKeyId"),
+        ({"x-amz-date": "20130523T000000Z"}, "AuthorizationHeaderMalformed"),
+    ],
+)
+def test_other_requests_are_not(change, code):
+    with pytest.raises(Refusal) as refusal:
+        signer(amazon(*EXAMPLES["range"], **change), AMAZON, AMAZON_TIME)
+    assert refusal.value.code == code
+
+
+def test_an_old_request_is_refused():
+    with pytest.raises(Refusal, match="RequestTimeTooSkewed"):
+        signer(amazon(*EXAMPLES["range"]), AMAZON, AMAZON_TIME + datetime.timedelta(minutes=16))
+
+
+class Storage:
+    """What lies behind the gate: remembers what came through."""
+
+    def __init__(self):
+        self.requests = []
+
+    def __call__(self, environ, start_response):
+        self.requests.append({**environ, "body": environ["wsgi.input"].read()})
+        start_response("200 OK", [])
+        return [b"stored"]
+
+
+@pytest.fixture
+def storage():
+    return Storage()
+
+
+@pytest.fixture
+def gate(storage):
+    return Gate(storage, ENDPOINT, KEYS, lambda bucket, key: (bucket, key) == ("theirs", "public picture.jpg"), lambda: NOW)
+
+
+def ask(gate, method, uri, key=None, body=b"", payload=None, host=ENDPOINT, secret=None, **headers):
+    """The status and error code of a request that is signed with a key."""
+    headers = {"host": host, **{name.replace("_", "-"): value for name, value in headers.items()}}
+    if key:
+        payload = payload or hashlib.sha256(body).hexdigest()
+        headers |= {"x-amz-date": NOW.strftime("%Y%m%dT%H%M%SZ"), "x-amz-content-sha256": payload}
+        path, _mark, query = uri.partition("?")
+        claim = Claim(key, (NOW.strftime("%Y%m%d"), "nyc3", "s3"), headers["x-amz-date"], tuple(sorted(headers)), "", payload)
+        signed = signature._signature(Request(method, path, query, headers), claim, secret or KEYS[key].secret)
+        headers["authorization"] = (
+            f"AWS4-HMAC-SHA256 Credential={key}/{'/'.join(claim.scope)}/aws4_request, SignedHeaders={';'.join(claim.signed)}, Signature={signed}"
+        )
+    environ = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in headers.items()}
+    answer = []
+    pieces = gate(
+        {**environ, "REQUEST_METHOD": method, "REQUEST_URI": uri, "CONTENT_LENGTH": str(len(body)), "wsgi.input": io.BytesIO(body)},
+        lambda status, _headers: answer.append(status),
+    )
+    text = b"".join(pieces)
+    code = xml.etree.ElementTree.fromstring(text).findtext("Code") if text.startswith(b"<?xml") else ""
+    return answer[0].split()[0], code
+
+
+@pytest.mark.parametrize(
+    "host, uri, path",
+    [
+        (ENDPOINT, "/ours/a%20b.jpg", "/ours/a%20b.jpg"),
+        (f"ours.{ENDPOINT}", "/a%20b.jpg", "/ours/a%20b.jpg"),
+        (f"ours.{ENDPOINT}", "/?list-type=2", "/ours/?list-type=2"),
+        ("10.1.1.6:443", "/ours?list-type=2", "/ours?list-type=2"),
+    ],
+)
+def test_the_bucket_may_be_in_the_path_or_in_the_host_s_name(gate, storage, host, uri, path):
+    assert ask(gate, "GET", uri, "OURS", host=host) == ("200", "")
+    assert storage.requests[0]["REQUEST_URI"] == path
+    assert storage.requests[0]["HTTP_HOST"] == "localhost"
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "POST", "DELETE"])
+@pytest.mark.parametrize(
+    "host, uri",
+    [(ENDPOINT, "/theirs"), (ENDPOINT, "/theirs/x"), (f"theirs.{ENDPOINT}", "/x"), (ENDPOINT, "/%74heirs/x"), (ENDPOINT, "//theirs/x"), (ENDPOINT, "/new")],
+)
+def test_a_key_opens_its_own_buckets_only(gate, storage, method, host, uri):
+    assert ask(gate, method, uri, "OURS", host=host)[0] == "403"
+    assert storage.requests == []
+
+
+def test_every_key_may_ask_which_buckets_there_are(gate):
+    assert ask(gate, "GET", "/", "OURS") == ("200", "")
+
+
+def test_both_keys_open_a_shared_bucket(gate):
+    assert [ask(gate, "PUT", "/shared/x", key) for key in KEYS] == [("200", ""), ("200", "")]
+
+
+@pytest.mark.parametrize("source, status", [("/ours/x", "200"), ("ours/x", "200"), ("/theirs/x", "403"), ("%74heirs/x", "403")])
+def test_nothing_is_copied_out_of_another_s_bucket(gate, source, status):
+    assert ask(gate, "PUT", "/ours/copy", "OURS", x_amz_copy_source=source)[0] == status
+
+
+@pytest.mark.parametrize("key, secret, code", [("STRANGER", "secret", "InvalidAccessKeyId"), ("OURS", "their secret", "SignatureDoesNotMatch")])
+def test_wrong_credentials(gate, key, secret, code):
+    assert ask(gate, "GET", "/ours/x", key, secret=secret) == ("403", code)
+
+
+@pytest.mark.parametrize(
+    "method, uri, status",
+    [
+        ("GET", "/theirs/public%20picture.jpg", "200"),
+        ("HEAD", "/theirs/public%20picture.jpg", "200"),
+        ("PUT", "/theirs/public%20picture.jpg", "403"),
+        ("DELETE", "/theirs/public%20picture.jpg", "403"),
+        ("GET", "/theirs/private.jpg", "403"),
+        ("GET", "/theirs/", "403"),
+        ("GET", "/theirs", "403"),
+        ("GET", "/", "403"),
+        ("PUT", "/new", "403"),
+        ("OPTIONS", "/theirs/private.jpg", "200"),
+    ],
+)
+def test_strangers_read_what_is_public_and_nothing_else(gate, method, uri, status):
+    assert ask(gate, method, uri)[0] == status
+
+
+def test_a_refusal_names_its_code_and_hides_nothing_in_the_answer_to_head(gate):
+    assert ask(gate, "GET", "/theirs/private.jpg") == ("403", "AccessDenied")
+    assert ask(gate, "HEAD", "/theirs/private.jpg") == ("403", "")
+
+
+def test_health_is_nobody_s_secret_and_no_object(gate, storage):
+    assert ask(gate, "GET", "/lab/health", host="10.1.1.6") == ("200", "")
+    assert storage.requests == []
+    assert ask(gate, "GET", "/lab/health", host=f"ours.{ENDPOINT}")[0] == "403"
+
+
+def test_a_body_has_to_be_the_one_that_was_signed(gate, storage):
+    assert ask(gate, "PUT", "/ours/x", "OURS", b"body") == ("200", "")
+    assert ask(gate, "PUT", "/ours/x", "OURS", b"another", hashlib.sha256(b"body").hexdigest()) == ("400", "XAmzContentSHA256Mismatch")
+    assert ask(gate, "PUT", "/ours/x", "OURS", b"any", UNSIGNED) == ("200", "")
+    assert [request["body"] for request in storage.requests] == [b"body", b"any"]
+
+
+def wrapped(content, checksum=None):
+    half = len(content) // 2
+    checksum = checksum or base64.b64encode(zlib.crc32(content).to_bytes(4, "big")).decode()
+    chunks = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in (content[:half], content[half:]))
+    return chunks + b"0\r\nx-amz-checksum-crc32:%s\r\n\r\n" % checksum.encode()
+
+
+def test_a_body_in_chunks_is_stored_without_them(gate, storage):
+    content = bytes(range(256)) * 100 + b"\r\n0\r\n"
+    headers = {"content_encoding": "aws-chunked,gzip", "x_amz_trailer": "x-amz-checksum-crc32", "x_amz_decoded_content_length": str(len(content))}
+    assert ask(gate, "PUT", "/ours/x", "OURS", wrapped(content), TRAILER, **headers) == ("200", "")
+    request = storage.requests[0]
+    assert (request["body"], request["CONTENT_LENGTH"], request["HTTP_CONTENT_ENCODING"]) == (content, str(len(content)), "gzip")
+    assert base64.b64decode(request["HTTP_X_AMZ_CHECKSUM_CRC32"]) == zlib.crc32(content).to_bytes(4, "big")
+    assert "HTTP_X_AMZ_TRAILER" not in request
+
+
+@pytest.mark.parametrize(
+    "body, length, code",
+    [
+        (wrapped(b"content", checksum="AAAAAA=="), "7", "BadDigest"),
+        (wrapped(b"content"), "8", "IncompleteBody"),
+        (b"7\r\nconte", "7", "InvalidRequest"),
+        (b"content", "7", "InvalidRequest"),
+    ],
+)
+def test_a_body_that_was_damaged_on_its_way_is_not_stored(gate, storage, body, length, code):
+    assert ask(gate, "PUT", "/ours/x", "OURS", body, TRAILER, x_amz_decoded_content_length=length) == ("400", code)
+    assert storage.requests == []
+
+
+def test_signed_chunks_are_refused_rather_than_believed(gate):
+    assert ask(gate, "PUT", "/ours/x", "OURS", b"", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD") == ("501", "NotImplemented")
+
+
+def test_a_link_is_passed_on_without_its_signature(gate, storage):
+    link = (
+        f"/ours/x?response-content-type=a%2Fb&X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=OURS%2F{NOW:%Y%m%d}%2Fnyc3%2Fs3%2Faws4_request"
+        f"&X-Amz-Date={NOW:%Y%m%dT%H%M%SZ}&X-Amz-Expires=60&X-Amz-SignedHeaders=host"
+    )
+    path, _mark, query = link.partition("?")
+    request = Request("GET", path, query, {"host": ENDPOINT})
+    claim = Claim("OURS", (f"{NOW:%Y%m%d}", "nyc3", "s3"), f"{NOW:%Y%m%dT%H%M%SZ}", ("host",), "", UNSIGNED, 60)
+    signed = signature._signature(request, claim, "our secret")
+    assert ask(gate, "GET", f"{link}&X-Amz-Signature={signed}") == ("200", "")
+    assert storage.requests[0]["REQUEST_URI"] == "/ours/x?response-content-type=a%2Fb"
+    assert ask(gate, "GET", f"{link}&X-Amz-Signature={'0' * 64}") == ("403", "SignatureDoesNotMatch")
+    assert ask(gate, "PUT", f"{link}&X-Amz-Signature={signed}") == ("403", "SignatureDoesNotMatch")
+
+
+def allow(**changes):
+    return {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::b/*", **changes}
+
+
+@pytest.mark.parametrize(
+    "statements, expected",
+    [
+        ([], None),
+        (allow(), True),
+        ([allow(Principal={"AWS": "*"}, Action=["s3:ListBucket", "s3:GetObject"])], True),
+        ([allow(Action="s3:*", Resource=["arn:aws:s3:::b/public/*", "arn:aws:s3:::b/k*"])], True),
+        ([allow(Principal={"AWS": "arn:aws:iam:::user/one"})], None),
+        ([allow(Action="s3:PutObject")], None),
+        ([allow(Resource="arn:aws:s3:::b/other/*")], None),
+        ([allow(Resource="arn:aws:s3:::c/*")], None),
+        ([allow(Condition={"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}})], None),
+        ([allow(), allow(Effect="Deny", Resource="arn:aws:s3:::b/key")], False),
+    ],
+)
+def test_what_a_policy_says_to_strangers(statements, expected):
+    assert readable_by_all({"Statement": statements}, "b", "key") is expected
+
+
+def test_no_policy_says_nothing():
+    assert readable_by_all(None, "b", "key") is None

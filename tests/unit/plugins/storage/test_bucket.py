@@ -1,0 +1,198 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The module and its playbook, with the real library, against a storage that keeps what it is told."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+from ansible_collections.litefarm.platform.plugins.modules import bucket
+
+from tests.support.playbooks import Environment
+from tests.support.storage import KEY_ID, REGION, SECRET, FakeStorage
+
+REPO = pathlib.Path(__file__).resolve().parents[4]
+CORS = [{"origins": ["https://app.litefarm.org"], "methods": ["GET"]}]
+LIFECYCLE = [{"id": "unfinished uploads", "abort_multipart_days": 7}, {"id": "drafts", "prefix": "drafts/", "expire_days": 30}]
+PROGRAM = """
+import json, sys
+from ansible.module_utils.testing import patch_module_args
+from ansible_collections.litefarm.platform.plugins.modules import bucket
+with patch_module_args(json.loads(sys.argv[1])):
+    bucket.main()
+"""
+
+
+@pytest.fixture(name="fake")
+def fixture_fake(tmp_path):
+    with FakeStorage(tmp_path) as fake:
+        yield fake
+
+
+@pytest.fixture(name="run")
+def fixture_run(fake):
+    def run(check=False, **arguments):
+        """The module's answer; it runs in a process of its own, as from a playbook."""
+        given = {
+            "name": "mine",
+            "endpoint": fake.endpoint,
+            "region": REGION,
+            "access_key_id": KEY_ID,
+            "secret_access_key": SECRET,
+            "ca_certificates": {"storage": fake.certificate},
+            "_ansible_check_mode": check,
+        }
+        # A person's own set-up for another storage, which must not matter.
+        foreign = {"AWS_PROFILE": "somebody", "AWS_ENDPOINT_URL": "https://192.0.2.1", "AWS_CA_BUNDLE": "/nonexistent"}
+        environment = {**os.environ, **foreign, "PYTHONPATH": str(REPO / "collections")}
+        command = [sys.executable, "-c", PROGRAM, json.dumps(dict(given, **arguments))]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert SECRET not in done.stdout + done.stderr
+        return json.loads(done.stdout)
+
+    return run
+
+
+def changes(fake):
+    """What was asked of the storage beside questions."""
+    return [request for request in fake.seen if not request.startswith(("HEAD", "GET"))]
+
+
+@pytest.mark.parametrize("wants_region", [False, True])
+def test_a_missing_bucket_is_created_with_its_settings_and_then_left_alone(fake, run, wants_region):
+    fake.wants_region = wants_region
+    wanted = {"cors": CORS, "lifecycle": LIFECYCLE}
+    answer = run(**wanted)
+    assert (answer["changed"], answer["created"], answer["diff"]["before"]) == (True, True, {})
+    assert fake.buckets["mine"]["acl"] == "private"
+    assert b"<AllowedOrigin>https://app.litefarm.org</AllowedOrigin>" in fake.buckets["mine"]["cors"]
+    assert b"<DaysAfterInitiation>7</DaysAfterInitiation>" in fake.buckets["mine"]["lifecycle"]
+    fake.seen.clear()
+    again = run(**wanted)
+    assert (again["changed"], again["created"], again["settings"]) == (False, False, answer["settings"])
+    assert changes(fake) == []
+
+
+def test_check_mode_says_what_it_would_do_and_does_nothing(fake, run):
+    answer = run(check=True, access="public_read", cors=CORS)
+    assert (answer["changed"], answer["created"]) == (True, True)
+    assert answer["diff"]["after"]["policy"][0]["Action"] == "s3:GetObject"
+    assert fake.buckets == {} and changes(fake) == []
+
+
+def test_everybody_reads_and_nobody_any_more(fake, run):
+    run(access="public_read")
+    assert json.loads(fake.buckets["mine"]["policy"])["Statement"] == [
+        {"Sid": "EverybodyReads", "Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::mine/*"}
+    ]
+    assert run(access="public_read")["changed"] is False
+    answer = run(access="private")
+    assert answer["changed"] is True and answer["diff"]["before"]["policy"] and not answer["diff"]["after"]["policy"]
+    assert "policy" not in fake.buckets["mine"]
+
+
+def test_statements_that_let_everybody_in_go_and_others_stay(fake, run):
+    own = {"Effect": "Deny", "Principal": "*", "Action": "s3:DeleteBucket", "Resource": "arn:aws:s3:::mine"}
+    office = {"Effect": "Allow", "Principal": "*", "Action": "s3:*", "Resource": "*", "Condition": {"IpAddress": {"aws:SourceIp": "192.0.2.0/24"}}}
+    anybody = {"Effect": "Allow", "Principal": {"AWS": ["*"]}, "Action": ["s3:PutObject"], "Resource": ["arn:aws:s3:::mine/*"]}
+    fake.buckets["mine"] = {"acl": "private", "policy": json.dumps({"Statement": [own, anybody, office]}).encode()}
+    assert run()["settings"]["policy"] == [own, office]
+    assert json.loads(fake.buckets["mine"]["policy"])["Statement"] == [own, office]
+
+
+def test_a_policy_that_says_the_same_in_other_words_is_left_alone(fake, run):
+    same = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": ["s3:GetObject"], "Resource": ["arn:aws:s3:::mine/*"]}
+    fake.buckets["mine"] = {"acl": "private", "policy": json.dumps({"Statement": same}).encode()}
+    assert run(access="public_read")["changed"] is False
+
+
+def test_nobody_may_list_a_bucket(fake, run):
+    fake.buckets["mine"] = {"acl": "public-read"}
+    answer = run(access="public_read")
+    assert (answer["diff"]["before"]["acl"], answer["diff"]["after"]["acl"]) == (["READ"], [])
+    assert fake.buckets["mine"]["acl"] == "private"
+
+
+def test_settings_that_are_not_given_stay_and_empty_ones_go(fake, run):
+    run(cors=CORS, lifecycle=LIFECYCLE)
+    assert run()["changed"] is False
+    assert run(cors=[], lifecycle=[])["changed"] is True
+    assert set(fake.buckets["mine"]) == {"acl"}
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        b"<ID>unfinished uploads</ID><Prefix></Prefix><Status>Disabled</Status>",
+        b"<ID>unfinished uploads</ID><Filter><Tag><Key>a</Key><Value>b</Value></Tag></Filter><Status>Enabled</Status>",
+        b"<ID>unfinished uploads</ID><Prefix></Prefix><Status>Enabled</Status><Expiration><Date>2030-01-01T00:00:00Z</Date></Expiration>",
+    ],
+)
+def test_a_rule_that_only_looks_like_the_wanted_one_is_replaced(fake, run, rule):
+    rest = b"<AbortIncompleteMultipartUpload><DaysAfterInitiation>7</DaysAfterInitiation></AbortIncompleteMultipartUpload>"
+    fake.buckets["mine"] = {"acl": "private", "lifecycle": b"<LifecycleConfiguration><Rule>%s%s</Rule></LifecycleConfiguration>" % (rule, rest)}
+    answer = run(lifecycle=LIFECYCLE[:1])
+    assert answer["changed"] is True and answer["diff"]["before"]["lifecycle"][0]["other"]
+    assert run(lifecycle=LIFECYCLE[:1])["changed"] is False
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"access_key_id": ""}, "vault_spaces_access_key_id is missing in the environment's vault: put it in with ansible-vault edit."),
+        ({"access_key_id": "DO00UNKNOWN"}, "does not know the key vault_spaces_access_key_id: put in a key that exists"),
+        ({"name": "Mine"}, "'Mine' cannot be the name of a bucket, which has 3 to 63 lower-case letters, digits and hyphens: correct litefarm_private"),
+        ({"name": "theirs"}, "or the bucket belongs to somebody else: give the key access to it in DigitalOcean's control panel, or correct litefarm_private"),
+        ({"endpoint": "https://localhost:1"}, "The object storage localhost:1 cannot be reached (Connection refused): correct litefarm_spaces_endpoint"),
+        ({"ca_certificates": {}}, "has a certificate that is not trusted here (self-signed certificate): add its authority to litefarm_ca_certificates"),
+    ],
+)
+def test_what_is_wrong_is_one_clear_sentence(fake, run, arguments, words):
+    fake.foreign.add("theirs")
+    answer = run(**{"variable": "litefarm_private_bucket", **arguments})
+    assert answer["failed"] is True
+    assert words in answer["msg"]
+    assert changes(fake) == []
+
+
+def test_a_key_that_may_not_do_everything_is_told(fake, run):
+    fake.buckets["mine"] = {"acl": "private"}
+    fake.forbidden.add("policy")
+    answer = run(access="public_read")
+    assert answer["msg"].startswith("The key vault_spaces_access_key_id is not allowed to do PutBucketPolicy with the bucket mine: run this playbook with a key")
+
+
+def test_a_name_that_somebody_else_took_meanwhile_is_told(fake, run, monkeypatch):
+    taken = b"<Error><Code>BucketAlreadyExists</Code></Error>"
+    monkeypatch.setattr(fake, "answer", lambda method, *_request: (409, taken) if method == "PUT" else (404, b""))
+    assert "The name mine belongs to somebody else's bucket at " in run(variable="litefarm_public_bucket")["msg"]
+
+
+def test_the_playbook_makes_both_buckets_of_the_environment_once(fake, tmp_path):
+    environment = Environment(tmp_path / "inventory")
+    environment.set(**fake.variables())
+    for expected in (["PUT /litefarm-app-secret", "PUT /litefarmapp"], []):
+        fake.seen.clear()
+        process = environment.play("storage.yml", "-vvv")
+        assert process.returncode == 0, process.stdout + process.stderr
+        assert [request for request in changes(fake) if "?" not in request] == expected
+        assert ("changed=1" in process.stdout) == bool(expected)
+        assert SECRET not in process.stdout
+    assert "policy" not in fake.buckets["litefarm-app-secret"] and "policy" in fake.buckets["litefarmapp"]
+    for settings in fake.buckets.values():
+        assert re.search(rb"<AllowedMethod>GET</AllowedMethod>.*https://app.litefarm.org|https://app.litefarm.org.*<AllowedMethod>GET<", settings["cors"])
+
+
+def test_only_statements_that_let_everybody_in_without_a_condition_open_a_bucket():
+    statement = bucket.public_statement("mine")
+    assert bucket.opens(statement) and bucket.opens(dict(statement, Principal={"AWS": "*"}))
+    assert not bucket.opens(dict(statement, Effect="Deny"))
+    assert not bucket.opens(dict(statement, Principal={"AWS": "arn:aws:iam::1:root"}))
+    assert not bucket.opens(dict(statement, Condition={"IpAddress": {"aws:SourceIp": "192.0.2.1"}}))

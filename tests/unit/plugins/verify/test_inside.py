@@ -1,0 +1,189 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What was found on a droplet or heard there, against what is expected."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.litefarm.platform.plugins.module_utils.verification import inside
+
+
+def only(rows):
+    assert len(rows) == 1
+    return rows[0]
+
+
+def container(**changes):
+    return dict({"name": "api-1", "service": "api", "status": "running", "restarts": 0, "running_seconds": 7200}, **changes)
+
+
+@pytest.mark.parametrize(
+    ("containers", "result"),
+    [
+        ([container()], "ok"),
+        ([container(), container(name="api-0", status="exited")], "ok"),
+        ([container(restarts=3)], "ok"),
+        ([container(restarts=3, running_seconds=10)], "FAIL"),
+        ([container(status="restarting")], "FAIL"),
+        ([container(), container(name="api-0")], "FAIL"),
+        ([], "FAIL"),
+    ],
+)
+def test_containers(containers, result):
+    row = only(inside.check_containers({"check": "container", "service": "api"}, {"containers": containers}, "one"))
+    assert row["result"] == result
+
+
+def test_no_engine():
+    row = only(inside.check_containers({"check": "container", "service": "api"}, {"containers": [], "engine_error": "no engine is installed"}, "one"))
+    assert (row["seen"], row["result"]) == ("no engine is installed", "FAIL")
+
+
+BACKUP = {"check": "backup", "path": "/backups", "hours": 30}
+
+
+@pytest.mark.parametrize(
+    ("found", "changes", "result"),
+    [
+        ({"newest": "a", "age_seconds": 3600, "bytes": 10}, {}, "ok"),
+        ({"newest": "a", "age_seconds": 200000, "bytes": 10}, {}, "FAIL"),
+        ({"newest": "a", "age_seconds": 3600, "bytes": 0}, {}, "FAIL"),
+        ({"newest": None}, {}, "FAIL"),
+        ({"newest": None}, {"none_is_ok": True}, "ok"),
+    ],
+)
+def test_backups(found, changes, result):
+    assert only(inside.check_backups(dict(BACKUP, **changes), {"backups": {"/backups": found}}, "one"))["result"] == result
+
+
+DATABASE = {"check": "database", "database": "litefarm", "owner": "litefarm"}
+ANSWER = {"owner": "litefarm", "owner_powers": [], "tls_connections": 2, "plain_connections": 0}
+
+
+@pytest.mark.parametrize(
+    ("changes", "results"),
+    [
+        ({}, ["ok", "ok", "ok"]),
+        ({"owner": "postgres"}, ["FAIL", "ok", "ok"]),
+        ({"plain_connections": 1}, ["ok", "FAIL", "ok"]),
+        ({"owner_powers": ["superuser"]}, ["ok", "ok", "FAIL"]),
+        ({"error": "its container does not run"}, ["FAIL"]),
+    ],
+)
+def test_databases(changes, results):
+    rows = inside.check_database(DATABASE, {"databases": {"litefarm": dict(ANSWER, **changes)}}, "one")
+    assert [row["result"] for row in rows] == results
+
+
+STRANGERS = {"check": "strangers", "groups": ["litefarm", "api"]}
+
+
+@pytest.mark.parametrize(
+    ("containers", "seen", "result"),
+    [
+        ([container()], "none other", "ok"),
+        ([container(), container(name="export_scheduler", service="export_scheduler", status="exited")], "none other", "ok"),
+        (
+            [container(), container(name="export_scheduler", service="export_scheduler")],
+            "export_scheduler running, not in the group export_scheduler",
+            "FAIL",
+        ),
+        ([container(name="redis", service="redis", status="restarting")], "redis restarting, not in the group redis", "FAIL"),
+    ],
+)
+def test_a_service_runs_only_where_it_belongs(containers, seen, result):
+    row = only(inside.check_strangers(STRANGERS, {"containers": containers}, "one"))
+    assert (row["seen"], row["result"]) == (seen, result)
+
+
+def test_strangers_cannot_be_ruled_out_without_an_engine():
+    assert only(inside.check_strangers(STRANGERS, {"containers": [], "engine_error": "the engine does not answer"}, "one"))["result"] == "FAIL"
+
+
+COMMAND = {"check": "queues", "service": "export_scheduler", "command": ["node", "probe.js", 5], "expected": "the scheduler reaches the API"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "seen", "result"),
+    [
+        ({"code": 0, "output": "the API at https://api answers\n"}, "the API at https://api answers", "ok"),
+        (
+            {"code": 1, "output": "first\nthe API at https://api does not answer (ECONNREFUSED)\n\n"},
+            "the API at https://api does not answer (ECONNREFUSED)",
+            "FAIL",
+        ),
+        ({"code": 137, "output": ""}, "exit 137", "FAIL"),
+        ({"error": "its container does not run"}, "its container does not run", "FAIL"),
+        (None, "not asked", "FAIL"),
+    ],
+)
+def test_a_command_in_a_container(answer, seen, result):
+    state = {"commands": {inside.arguments_of([dict(COMMAND, kind="exec")])["commands"][0]["key"]: answer}}
+    row = only(inside.check_exec(COMMAND, state, "one"))
+    assert (row["expected"], row["seen"], row["result"]) == ("the scheduler reaches the API", seen, result)
+
+
+def test_the_words_of_a_command_are_words():
+    assert inside.arguments_of([dict(COMMAND, kind="exec")])["commands"][0]["command"] == ["node", "probe.js", "5"]
+
+
+GROUPS = {
+    "litefarm": ["app", "export"],
+    "nginx": ["app", "export"],
+    "postgres": ["app"],
+    "api": ["app"],
+    "redis": ["export"],
+    "export_scheduler": ["export"],
+}
+OPEN = [
+    {"port": 22, "of": "litefarm"},
+    {"port": 443, "of": "nginx"},
+    {"port": 5432, "of": "postgres", "for": ["api"]},
+    {"port": 6379, "of": "redis", "for": ["api", "export_scheduler"]},
+    {"port": 8088, "of": "imaginary"},
+]
+ADDRESSES = {"app": ("192.0.2.10", "203.0.113.10"), "export": ("192.0.2.11", "203.0.113.11"), "third": ("192.0.2.12", "203.0.113.12")}
+
+
+def open_ports(host, groups=None, addresses=None):
+    found = inside.neighbours({"open": OPEN}, host, groups or GROUPS, addresses or ADDRESSES)
+    return {(each["peer"], each["address"]): each["open"] for each in found}
+
+
+def test_a_service_for_some_is_open_for_them_and_on_the_private_address_only():
+    assert open_ports("app") == {("export", "192.0.2.11"): [22, 443, 6379], ("export", "203.0.113.11"): [22, 443]}
+    # The scheduler has no business with the database.
+    assert open_ports("export") == {("app", "192.0.2.10"): [22, 443], ("app", "203.0.113.10"): [22, 443]}
+
+
+def test_neighbours_of_a_droplet_without_services():
+    groups = dict(GROUPS, litefarm=["app", "export", "third"])
+    assert open_ports("third", groups)[("export", "192.0.2.11")] == [22, 443]
+    assert open_ports("app", groups)[("third", "192.0.2.12")] == [22]
+
+
+def test_addresses_that_say_nothing_on_a_droplet():
+    addresses = {"app": ("192.0.2.10", "192.0.2.10"), "export": ("192.0.2.11", "export.ssh.example.org")}
+    assert open_ports("app", addresses=addresses) == {("export", "192.0.2.11"): [22, 443, 6379]}
+    assert open_ports("export", addresses=addresses) == {("app", "192.0.2.10"): [22, 443]}
+    assert open_ports("app", addresses={"export": (None, None)}) == {}
+
+
+@pytest.mark.parametrize(
+    ("seen", "text", "result"),
+    [
+        ([443, 22, 6379], "open: 22, 443, 6379", "ok"),
+        ([22, 443], "open: 22, 443", "FAIL"),
+        ([22, 443, 5432, 6379], "open: 22, 443, 5432, 6379", "FAIL"),
+        ([], "open: none", "FAIL"),
+    ],
+)
+def test_peer_ports(seen, text, result):
+    check = {
+        "check": "peer ports",
+        "ports": [22, 443, 5432, 6379],
+        "neighbours": [{"peer": "export", "address": "192.0.2.11", "open": [22, 443, 6379]}],
+    }
+    row = only(inside.check_peer_ports(check, {"peers": {"192.0.2.11": seen}}, "app"))
+    assert row == {"check": "peer ports", "where": "app to export 192.0.2.11", "expected": "open: 22, 443, 6379", "seen": text, "result": result}

@@ -1,0 +1,128 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The module as it runs on a droplet, with an engine that is a script."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.unit.plugins.verify.servers import IMAGE_KEY, REDIS_PASSWORD
+
+REPO = pathlib.Path(__file__).resolve().parents[4]
+PROGRAM = """
+import json, sys
+from ansible.module_utils.testing import patch_module_args
+from ansible_collections.litefarm.platform.plugins.modules import verify_droplet
+with patch_module_args(json.loads(sys.argv[1])):
+    verify_droplet.main()
+"""
+ENGINE = """#!%s
+import json, os, sys, time
+answers = json.load(open(os.path.join(os.path.dirname(sys.argv[0]), "answers.json")))
+if answers.get("dead"):
+    sys.exit("Cannot connect to the Docker daemon\\n")
+if sys.argv[1] == "ps":
+    print("\\n".join(answers["containers"]))
+elif sys.argv[1] == "inspect":
+    print(json.dumps([{
+        "Name": "/" + name,
+        "Config": {"Labels": {"litefarm.platform.service": container["service"]}},
+        "State": {"Status": container["status"], "StartedAt": "2026-07-01T10:00:00.123456789Z"},
+        "RestartCount": 2,
+    } for name, container in answers["containers"].items()]))
+elif sys.argv[1] == "exec":
+    answer = answers["exec"][" ".join(sys.argv[2:])]
+    time.sleep(answer.get("seconds", 0))
+    sys.stdout.write(answer["output"])
+    sys.exit(answer["code"])
+""" % sys.executable
+QUEUES = {"key": "queues", "service": "export_scheduler", "command": ["node", "probe.js", "5"]}
+
+
+@pytest.fixture(name="engine")
+def fixture_engine(tmp_path):
+    script = tmp_path / "docker"
+    script.write_text(ENGINE)
+    script.chmod(0o755)
+    answers = {
+        "containers": {
+            "export_scheduler": {"service": "export_scheduler", "status": "running"},
+            "api-0": {"service": "api", "status": "exited"},
+        },
+        "exec": {"export_scheduler node probe.js 5": {"code": 0, "output": "the scheduler holds 21 connections\n"}},
+    }
+
+    def save(**changes):
+        answers.update(changes)
+        (tmp_path / "answers.json").write_text(json.dumps(answers))
+
+    save()
+    return save
+
+
+@pytest.fixture(name="run")
+def fixture_run(tmp_path):
+    def run(**arguments):
+        environment = {**os.environ, "PYTHONPATH": str(REPO / "collections"), "PATH": str(tmp_path)}
+        done = subprocess.run([sys.executable, "-c", PROGRAM, json.dumps(arguments)], env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return json.loads(done.stdout)
+
+    return run
+
+
+def test_containers_and_a_command_in_one(engine, run):
+    answer = run(commands=[QUEUES, {"key": "other", "service": "api", "command": ["true"]}])
+    assert [(each["name"], each["status"], each["restarts"]) for each in answer["containers"]] == [("export_scheduler", "running", 2), ("api-0", "exited", 2)]
+    assert answer["engine_error"] is None
+    assert answer["commands"] == {
+        "queues": {"code": 0, "output": "the scheduler holds 21 connections\n"},
+        "other": {"error": "its container does not run"},
+    }
+
+
+def test_a_command_that_fails_or_hangs(engine, run):
+    engine(exec={"export_scheduler node probe.js 5": {"code": 1, "output": "Redis refuses the password\n"}})
+    assert run(commands=[QUEUES])["commands"]["queues"] == {"code": 1, "output": "Redis refuses the password\n"}
+    engine(exec={"export_scheduler node probe.js 5": {"code": 0, "output": "", "seconds": 30}})
+    assert run(commands=[QUEUES], timeout=1)["commands"]["queues"] == {"error": "does not end within 1 s"}
+
+
+def test_an_engine_that_does_not_answer(engine, run):
+    engine(dead=True)
+    answer = run(commands=[QUEUES])
+    assert (answer["containers"], answer["engine_error"]) == ([], "Cannot connect to the Docker daemon")
+    assert answer["commands"]["queues"] == {"error": "its container does not run"}
+
+
+def test_neighbours_are_asked_and_no_secret_is_logged(run, redis, imaginary):
+    answer = run(
+        redis={redis.address: REDIS_PASSWORD},
+        images={imaginary.url: IMAGE_KEY},
+        peers=[{"address": "127.0.0.1", "ports": [redis.port, 1]}],
+    )
+    assert answer["engine_error"] == "no engine is installed"
+    assert answer["redis"][redis.address]["password"] == "+PONG"
+    assert answer["images"][imaginary.url]["accepted"] == {"status": 200, "bytes": 16, "webp": True}
+    assert answer["peers"] == {"127.0.0.1": [redis.port]}
+    hidden = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
+    assert [*answer["invocation"]["module_args"]["redis"].values(), *answer["invocation"]["module_args"]["images"].values()] == [hidden, hidden]
+    assert REDIS_PASSWORD not in json.dumps(answer) and IMAGE_KEY not in json.dumps(answer)
+
+
+def test_neighbours_that_are_silent_are_waited_for_together(run):
+    # Addresses of documentation: nobody answers, or the network says so at once.
+    began = time.monotonic()
+    addresses = ["192.0.2.%d" % number for number in range(1, 4)]
+    answer = run(timeout=2, redis={"%s:6379" % each: REDIS_PASSWORD for each in addresses}, peers=[{"address": each, "ports": [22, 80]} for each in addresses])
+    assert time.monotonic() - began < 5
+    assert answer["peers"] == {each: [] for each in addresses}
+    assert all(answer["redis"]["%s:6379" % each]["error"] for each in addresses)
