@@ -14,12 +14,13 @@ from tests.support.https import Connection
 def pytest_generate_tests(metafunc):
     """A test of one droplet, or of one environment, is made once for each that the scenario is about."""
     if "droplet" in metafunc.fixturenames:
-        metafunc.parametrize("droplet", lab.droplets(), indirect=True, scope="session")
+        # Not of a wider scope, for which pytest would change the order of tests.
+        metafunc.parametrize("droplet", lab.droplets(), indirect=True)
     if "environment" in metafunc.fixturenames:
-        metafunc.parametrize("environment", lab.environments(), scope="session")
+        metafunc.parametrize("environment", lab.environments())
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def droplet(request):
     """A droplet, as root over SSH."""
     return lab.connect(request.param)

@@ -18,6 +18,8 @@ from tests.support import lab
         ("nginx_bdoy_max_mb=30", "nginx_body_max_mb"),
         ("postgres_port=70000", "65535"),
         ("litefarm_private_address=10.255.255.1", "10.255.255.1"),
+        ("litefarm_private_bucket=litefarm-app-secret-missing", "There is no bucket litefarm-app-secret-missing"),
+        ("vault_spaces_secret_access_key=0123456789abcdefghijklmnopqrstuvwxyzABCD", "vault_spaces_secret_access_key"),
         ("litefarm_registry=10.89.255.254:5000/litefarm", "10.89.255.254:5000"),
     ],
 )

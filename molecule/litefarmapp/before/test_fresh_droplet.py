@@ -21,7 +21,9 @@ def fingerprint(droplet):
 
 
 @pytest.fixture(scope="module")
-def check_run(droplet):
+def check_run():
+    (name,) = lab.droplets()
+    droplet = lab.connect(name)
     before = fingerprint(droplet)
     run = lab.playbook("site.yml", "--check", "--diff")
     return run, before, fingerprint(droplet)

@@ -57,8 +57,8 @@ def test_a_good_release_is_not_noticed(built, release):
     ],
 )
 def test_a_bad_release_leaves_the_old_one_serving(built, release, version, behaviour, shown):
-    # Bad ones that never answer are waited for; twenty seconds are enough for the sample.
-    run, report = release(built(version, behaviour), "-e", "api_start_timeout=20")
+    # Bad ones that never answer are waited for; ten seconds are enough for the sample.
+    run, report = release(built(version, behaviour), "-e", "api_start_timeout=10")
     assert run.status != 0
     assert shown in run.output.lower(), run.output[-6000:]
     assert not report.failures, report

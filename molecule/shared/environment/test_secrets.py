@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Every secret of the vault is random, and so its own marker: none may be found where it does not belong.
 
-Runs last of this folder: it reads what the runs before it printed with -vvv --diff, good, bad and in check mode.
+Runs last: it reads what all runs before it printed with -vvv --diff, good, bad and in check mode.
 """
 
 from __future__ import annotations

@@ -1,0 +1,82 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Secrets are replaced on the running platform, under requests and exports; what users noticed is in the summary.
+
+One of each kind: accepted twice, known once, replaced in LiteFarm alone, copied to another environment. The benchmark rotates them all.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support import lab
+from tests.support.farm import ExportRequests, Farm, token
+from tests.support.load import Load
+
+API = "https://api.app.litefarm.org"
+# What users do without a secret of theirs: the page, the API with and without its database.
+PAGES = ["https://app.litefarm.org/", f"{API}/", f"{API}/login/user/nobody@example.org"]
+
+
+@pytest.fixture
+def rotate(names, ca_file, record_property):
+    """Rotates a secret while users are at work; returns its old value, its new one, and what the load saw."""
+
+    def run(name):
+        old, farm = lab.vault("production"), Farm("production")
+        earlier = farm.exports()
+        with ExportRequests(farm, every=5) as exports, Load(PAGES, names, ca_file, rate=10) as load:
+            done = lab.playbook("playbooks/rotate.yml", "-vvv", "--diff", "-e", f"secret={name}")
+            report = load.stop()
+        assert done.status == 0, done.output[-6000:]
+        new = lab.vault("production")
+        assert [each for each in new if new[each] != old.get(each)], "nothing was replaced"
+        assert set(new) == set(old)
+        farm.wait_for_exports(earlier, exports.accepted, seconds=180)
+        record_property("rotation", f"{done.seconds:.0f} s; {report}; exports: {exports.accepted} accepted, {exports.refused} refused, all arrived")
+        return old, new, report
+
+    return run
+
+
+def test_redis_password(rotate):
+    old, new, report = rotate("redis_password")
+    assert not report.failures, report
+    redis = lab.connect("litefarm-imaginary")
+    ping = "docker exec redis redis-cli --no-auth-warning --user default --pass %s ping"
+    assert redis.run(ping, new["vault_redis_password"]).stdout.strip() == "PONG"
+    assert "WRONGPASS" in redis.run(ping, old["vault_redis_password"]).stderr
+
+
+def test_postgres_password(rotate):
+    old, new, _ = rotate("postgres_password")
+    database = lab.connect("litefarmapp")
+    log_in = "docker exec -e PGPASSWORD=%s postgres psql -h 127.0.0.1 -U litefarm -d litefarm -Atc 'SELECT 1'"
+    assert database.run(log_in, new["vault_postgres_password"]).stdout.strip() == "1"
+    assert "password authentication failed" in database.run(log_in, old["vault_postgres_password"]).stderr
+
+
+def test_jwt_secret(rotate, ask):
+    old, new, report = rotate("jwt_secret")
+    assert not report.failures, report
+    for secrets, status in ((old, 401), (new, 404)):
+        bearer = {"Authorization": f"Bearer {token(secrets['vault_jwt_secret'], user_id='somebody')}"}
+        assert ask("api.app.litefarm.org", "/no-such-page", headers=bearer).status == status
+
+
+def test_the_key_of_another_environment_waits_for_a_person():
+    old = lab.vault("production")["vault_imaginary_token_beta"]
+    begun = lab.playbook("playbooks/rotate.yml", "-e", "secret=imaginary_token_beta")
+    assert begun.status == 0, begun.output
+    assert "finish=true" in begun.output
+    assert lab.vault("production")["vault_imaginary_token_beta_previous"] == old
+    ended = lab.playbook("playbooks/rotate.yml", "-e", "secret=imaginary_token_beta", "-e", "finish=true")
+    assert ended.status == 0, ended.output
+    assert "vault_imaginary_token_beta_previous" not in lab.vault("production")
+
+
+def test_after_all_that_nothing_is_to_be_done():
+    run = lab.playbook("site.yml")
+    assert run.status == 0, run.output
+    assert run.total("changed") == 0, run.output

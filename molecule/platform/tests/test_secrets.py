@@ -1,1 +1,0 @@
-../../shared/every_droplet/test_secrets.py
