@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
+import http.client
 import re
 import ssl
+import time
 import urllib.error
 import urllib.request
 
@@ -25,6 +27,9 @@ except ImportError:
 
 # Without dots, because a certificate for *.nyc3.digitaloceanspaces.com is good for one label.
 BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
+
+# Seconds before a storage that hung up is asked once more.
+PAUSE = 0.5
 
 # What a person calls the things that can be wrong.
 NAMES = {
@@ -101,19 +106,41 @@ class Storage:
         return refusal
 
     def _ask(self, opener, method, path):
-        request = AWSRequest(method=method, url="%s/%s" % (self.endpoint, path))
-        S3SigV4Auth(Credentials(*self._key), "s3", self.region).add_auth(request)
         try:
-            with opener.open(urllib.request.Request(request.url, method=method, headers=dict(request.headers.items())), timeout=self._timeout):
-                return None
+            signed_request(opener, method, "%s/%s" % (self.endpoint, path), self.region, self._key, self._timeout)
+        except Refused as error:
+            return error.refusal
+        return None
+
+
+class Refused(Exception):
+    """The storage refused, or could not be asked."""
+
+    def __init__(self, refusal):
+        super().__init__(refusal.detail)
+        self.refusal = refusal
+
+
+def signed_request(opener, method, url, region, key, timeout):
+    """Return the body of the answer to a request signed with a key (identifier and secret)."""
+    request = AWSRequest(method=method, url=url)
+    S3SigV4Auth(Credentials(*key), "s3", region).add_auth(request)
+    order = urllib.request.Request(request.url, method=method, headers=dict(request.headers.items()))
+    for last in (False, True):
+        try:
+            with opener.open(order, timeout=timeout) as answer:
+                return answer.read().decode("utf-8", "replace")
         except urllib.error.HTTPError as error:
             body = error.read().decode("utf-8", "replace")
-            return Refusal(_element(body, "Code") or str(error.code), _element(body, "Message") or str(error.reason))
-        except (OSError, ValueError) as error:
+            raise Refused(Refusal(_element(body, "Code") or str(error.code), _element(body, "Message") or str(error.reason))) from error
+        except (OSError, ValueError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", error)
             if isinstance(reason, ssl.SSLCertVerificationError):
-                return Refusal("Untrusted", reason.verify_message)
-            return Refusal("Unreachable", getattr(reason, "strerror", None) or str(reason))
+                raise Refused(Refusal("Untrusted", reason.verify_message)) from error
+            # A busy server hangs up on some: not a reason to stop a run before it has begun.
+            if last or not isinstance(reason, ConnectionError) or isinstance(reason, ConnectionRefusedError):
+                raise Refused(Refusal("Unreachable", getattr(reason, "strerror", None) or str(reason))) from error
+        time.sleep(PAUSE)
 
 
 def _element(document, name):

@@ -285,6 +285,12 @@ options:
     description: Time for which the old release of O(update=rolling) may still have connections, in seconds. They are cut after it.
     type: int
     default: 30
+  drain_quiet:
+    description:
+      - Time for which nobody may have been connected to the old release of O(update=rolling) before it is stopped, in seconds. A service that
+        answers first and works afterwards needs some.
+    type: float
+    default: 0.4
   one_shots:
     description:
       - Commands run from the new image, in order, before the new container starts, with its environment, files and hardening. A failure
@@ -642,6 +648,7 @@ def argument_spec():
         settle=dict(type="float", default=3),
         stop_timeout=dict(type="int", default=10),
         drain_timeout=dict(type="int", default=30),
+        drain_quiet=dict(type="float", default=0.4),
         one_shots=dict(
             type="list",
             elements="dict",

@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+import math
+
 from .model import ServiceError, upstream_port, upstream_text
 
 LOG_LINES = 30
+DRAIN_PAUSE = 0.2  # seconds
 
 
 class Bad(Exception):
@@ -434,8 +437,8 @@ class Release:
     def drain(self, container):
         """nginx lets its old workers finish; they are the ones still connected to the old port."""
         limit = self.clock.monotonic() + self.params["drain_timeout"]
-        quiet = 0
-        while quiet < 2:
+        quiet, wanted = 0, max(2, math.ceil(self.params["drain_quiet"] / DRAIN_PAUSE))
+        while quiet < wanted:
             left = self.host.connections(self.address(), container.port)
             quiet = 0 if left else quiet + 1
             if left and self.clock.monotonic() >= limit:
@@ -444,8 +447,8 @@ class Release:
                     % (left, self.name, self.params["drain_timeout"])
                 )
                 return
-            if quiet < 2:
-                self.clock.sleep(0.2)
+            if quiet < wanted:
+                self.clock.sleep(DRAIN_PAUSE)
 
     def halt(self, container):
         self.policy(container, "no")

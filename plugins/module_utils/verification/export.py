@@ -14,9 +14,7 @@ import html
 import http.client
 import json
 import re
-import ssl
 import time
-import urllib.error
 import urllib.parse
 import urllib.request
 
@@ -70,27 +68,11 @@ class Folder:
         if object_storage.S3SigV4Auth is None:
             raise StorageError(object_storage.NO_LIBRARY)
         endpoint, region, bucket = self._storage["endpoint"].rstrip("/"), self._storage["region"], self._storage["bucket"]
-        request = object_storage.AWSRequest(method=method, url="%s/%s%s" % (endpoint, bucket, path))
-        credentials = object_storage.Credentials(self._storage["access_key_id"], self._storage["secret_access_key"])
-        object_storage.S3SigV4Auth(credentials, "s3", region).add_auth(request)
+        key = (self._storage["access_key_id"], self._storage["secret_access_key"])
         try:
-            order = urllib.request.Request(request.url, method=method, headers=dict(request.headers.items()))
-            with self._opener.open(order, timeout=self._timeout) as answer:
-                return answer.read().decode("utf-8", "replace")
-        except (OSError, http.client.HTTPException) as error:
-            refusal = object_storage.Refusal(*_refusal(error))
-            raise StorageError(object_storage.explain(refusal, endpoint, region, bucket, "litefarm_private_bucket")) from error
-
-
-def _refusal(error):
-    """The storage's code for what is wrong, and its words."""
-    if isinstance(error, urllib.error.HTTPError):
-        body = error.read().decode("utf-8", "replace")
-        return _element(body, "Code") or str(error.code), _element(body, "Message") or str(error.reason)
-    reason = getattr(error, "reason", error)
-    if isinstance(reason, ssl.SSLCertVerificationError):
-        return "Untrusted", reason.verify_message
-    return "Unreachable", reason_of(reason)
+            return object_storage.signed_request(self._opener, method, "%s/%s%s" % (endpoint, bucket, path), region, key, self._timeout)
+        except object_storage.Refused as error:
+            raise StorageError(object_storage.explain(error.refusal, endpoint, region, bucket, "litefarm_private_bucket")) from error
 
 
 def _element(document, name):

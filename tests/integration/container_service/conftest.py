@@ -132,6 +132,7 @@ class Service:
             "settle": 0.5,
             "stop_timeout": 3,
             "drain_timeout": 5,
+            "drain_quiet": 0.4,
             "lock_timeout": 1,
         }
 

@@ -45,6 +45,7 @@ DEFAULTS = {
     "settle": 3,
     "stop_timeout": 10,
     "drain_timeout": 30,
+    "drain_quiet": 0.4,
     "one_shots": [],
     "reconcile": [],
     "upstream": None,

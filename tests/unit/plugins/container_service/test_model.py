@@ -60,7 +60,7 @@ CHANGES = {
     "stop_timeout": 1,
     "update": "rolling",
 }
-NO_CHANGES = {"name", "state", "pull", "probes", "healthy_after", "probe_interval", "start_timeout", "settle", "drain_timeout"}
+NO_CHANGES = {"name", "state", "pull", "probes", "healthy_after", "probe_interval", "start_timeout", "settle", "drain_timeout", "drain_quiet"}
 NO_CHANGES |= {"one_shots", "reconcile", "upstream", "retain"}
 
 

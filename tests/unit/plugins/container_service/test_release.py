@@ -260,6 +260,19 @@ def test_drain_gives_up_at_its_limit_and_says_so():
     assert "2 connections" in made.warnings[0] and droplet.running() == ["web"]
 
 
+def test_the_old_release_is_left_in_peace_after_its_last_answer():
+    """Long enough for what it has confirmed and not done yet."""
+    droplet = fakes.Droplet(True)
+    fakes.run(droplet, "rolling", "a:1")
+    made = fakes.release(droplet, "rolling", "b:1", drain_quiet=3)
+    began = made.clock.monotonic()
+    made.host.connections = lambda address, port: 1 if made.clock.monotonic() < began + 20 else 0
+    stop, stopped = made.engine.stop, []
+    made.engine.stop = lambda *arguments: stopped.append(made.clock.monotonic()) or stop(*arguments)
+    made.present()
+    assert stopped[0] >= began + 20 + 3 - 0.4
+
+
 @BOTH
 def test_container_removed_by_somebody_else(update):
     droplet = fakes.Droplet(update == "rolling")

@@ -34,7 +34,7 @@ def main() -> None:
     configuration = json.loads((_FOLDER / "storage.json").read_text())
     keys = {name: Key(key["secret"], tuple(key["buckets"])) for name, key in configuration["keys"].items()}
     gate = Gate(create_backend_app("s3"), configuration["endpoint"], keys, _is_public)
-    server = Server(("0.0.0.0", 443), gate, numthreads=16)
+    server = Server(("0.0.0.0", 443), gate, numthreads=16, request_queue_size=128)
     server.ssl_adapter = BuiltinSSLAdapter(str(_FOLDER / "server.pem"), str(_FOLDER / "server.key"))
     server.start()
 
