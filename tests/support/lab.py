@@ -136,9 +136,23 @@ def inventory(environment: str) -> str:
 
 def vault(environment: str) -> dict[str, str]:
     """The secrets of an environment, by their names in its vault."""
+    return yaml.safe_load(_vault_lib().decrypt(_vault_file(environment).read_bytes()))
+
+
+def put_into_vault(environment: str, **secrets: str) -> None:
+    """Changes secrets of an environment, as a person does with ansible-vault edit."""
+    library = _vault_lib()
+    text = yaml.safe_dump({**vault(environment), **secrets}, explicit_start=True)
+    _vault_file(environment).write_bytes(library.encrypt(text, library.secrets[0][1]))
+
+
+def _vault_file(environment: str) -> Path:
+    return Path(inventory(environment)) / "group_vars" / "litefarm" / "vault.yml"
+
+
+def _vault_lib() -> VaultLib:
     password = Path(status()["paths"]["vault_password"]).read_bytes().strip()
-    content = (Path(inventory(environment)) / "group_vars" / "litefarm" / "vault.yml").read_bytes()
-    return yaml.safe_load(VaultLib([(DEFAULT_VAULT_ID_MATCH, VaultSecret(password))]).decrypt(content))
+    return VaultLib([(DEFAULT_VAULT_ID_MATCH, VaultSecret(password))])
 
 
 @functools.cache

@@ -36,3 +36,24 @@ def test_verify_names_the_key_that_production_does_not_know():
     run = lab.playbook("playbooks/verify.yml", "-e", "vault_imaginary_token=a-key-that-production-never-had-0123456789", environment="beta")
     assert run.status != 0
     assert any("401" in line and "'beta'" in line for line in run.output.splitlines() if line.endswith("FAIL")), run.output
+
+
+def test_the_key_of_beta_is_rotated_in_two_steps_and_works_all_the_time():
+    beta = Farm("beta")
+    old = lab.vault("production")["vault_imaginary_token_beta"]
+    begun = lab.playbook("playbooks/rotate.yml", "-e", "secret=imaginary_token_beta", environment="production")
+    assert begun.status == 0, begun.output
+    assert "finish=true" in begun.output
+    assert lab.vault("production")["vault_imaginary_token_beta_previous"] == old
+    assert beta.upload(png(64, 64, seed=4), "old.png")[0] == 201
+
+    new = lab.vault("production")["vault_imaginary_token_beta"]
+    assert new != old
+    lab.put_into_vault("beta", vault_imaginary_token=new)
+    assert lab.playbook("site.yml", environment="beta").status == 0
+    assert beta.upload(png(64, 64, seed=4), "new.png")[0] == 201
+
+    ended = lab.playbook("playbooks/rotate.yml", "-e", "secret=imaginary_token_beta", "-e", "finish=true", environment="production")
+    assert ended.status == 0, ended.output
+    assert "vault_imaginary_token_beta_previous" not in lab.vault("production")
+    assert beta.upload(png(64, 64, seed=4), "new.png")[0] == 201

@@ -55,5 +55,9 @@ def private(target, network, seen_from):
 
 def test_exactly_the_expected_ports_are_open(table):
     assert len(table) == 2 * len(lab.droplets()) ** 2
-    wrong = {look: found for look, found in table.items() if found != {"open": private(*look), "refused": []}}
-    assert wrong == {}
+    assert {look: found["open"] for look, found in table.items()} == {look: private(*look) for look in table}
+
+
+def test_all_other_ports_are_silent_to_a_stranger(table):
+    """Not asked of peers: two droplets that try each other's ports meet on some, and take a question for an answer."""
+    assert {look: found["refused"] for look, found in table.items() if look[2] == STRANGER and found["refused"]} == {}
