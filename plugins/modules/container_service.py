@@ -38,14 +38,17 @@ options:
     required: true
   state:
     description:
-      - V(present) makes the declared release the running one; it is V(stage), V(switch) and V(commit) in one.
+      - V(present) makes the declared release the running one; it is V(stage), V(switch), V(settle) and V(commit) in one.
       - V(stage) prepares the declared release beside the current one, up to healthy (O(update=rolling)) or created (O(update=recreate)).
+        M(litefarm.platform.container_release) can carry it through the phases that follow, together with other services.
       - V(switch) makes the staged release serve.
-      - V(commit) watches the switched release for O(settle), and stops and retains the old one.
+      - V(settle) watches the switched release for O(settle), and drains the old one.
+      - V(commit) stops and retains the old one, after V(settle) if that has not been done.
+      - V(run) runs O(one_shots) from the declared image, and touches no container of the service.
       - V(revert) makes sure that the declared release does not run, and the one before it serves.
       - V(absent) removes containers, their configuration, images and the upstream file, but never data in O(mounts).
     type: str
-    choices: [present, absent, stage, switch, commit, revert]
+    choices: [present, absent, stage, switch, settle, commit, revert, run]
     default: present
   image:
     description:
@@ -341,6 +344,10 @@ options:
       memory_mb:
         description: Limit of memory in MiB, instead of the service's.
         type: int
+      keep_output:
+        description: Whether all that it says is returned and kept as a file in C(/var/log/litefarm), of which the newest 50 stay.
+        type: bool
+        default: false
   reconcile:
     description:
       - Commands run in the current container at the end of every run of O(state=present) and O(state=commit), for what no declaration of a
@@ -398,8 +405,15 @@ options:
         type: list
         elements: str
         default: [systemctl, reload, nginx]
+      stream_source:
+        description:
+          - Address from which nginx opens connections for event streams (C(proxy_bind)). Draining does not wait for them, because they
+            never end by themselves. They are cut when the old release is stopped.
+        type: str
   retain:
-    description: Number of previous releases kept, as stopped containers with their images.
+    description:
+      - Number of previous releases kept, as stopped containers with their images. The newest one always counts, those before it once
+        for each image.
     type: int
     default: 1
   lock_timeout:
@@ -489,8 +503,8 @@ release:
       sample: api
     phase:
       description:
-        - Where the release stands. One of C(current) (nothing was done), C(staged), C(switched), C(committed), C(reverted), C(absent),
-          C(planned) (check mode).
+        - Where the release stands. One of C(current) (nothing was done), C(staged), C(switched), C(settled), C(committed), C(reverted), C(absent),
+          C(ran) (one-shots only), C(planned) (check mode).
       type: str
       sample: committed
     image:
@@ -525,7 +539,9 @@ release:
       type: float
       sample: 8.12
 one_shots:
-  description: Results of the one-shots that ran, each with C(name), C(exit_code), C(seconds) and the last lines of C(output).
+  description:
+    - Results of the one-shots that ran, each with C(name), C(exit_code), C(seconds) and the last lines of C(output); with
+      O(one_shots[].keep_output) with all of them, and the C(file) on the host that has them.
   returned: success
   type: list
   elements: dict
@@ -556,10 +572,8 @@ exit:
   sample: exit code 3
 """
 
-import os
-import signal
-
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.litefarm.platform.plugins.module_utils.container_service import faults
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.engine import Engine
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.host import Clock, Host, Lock
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import Service, ServiceError
@@ -591,7 +605,7 @@ def mount(**more):
 def argument_spec():
     return dict(
         name=dict(type="str", required=True),
-        state=dict(type="str", choices=["present", "absent", "stage", "switch", "commit", "revert"], default="present"),
+        state=dict(type="str", choices=["present", "absent", "stage", "switch", "settle", "commit", "revert", "run"], default="present"),
         image=dict(type="str"),
         pull=dict(type="str", choices=["missing", "always"], default="missing"),
         command=dict(type="list", elements="str"),
@@ -661,6 +675,7 @@ def argument_spec():
                 user=dict(type="str"),
                 timeout=dict(type="int", default=600),
                 memory_mb=dict(type="int"),
+                keep_output=dict(type="bool", default=False),
             ),
         ),
         reconcile=dict(
@@ -683,18 +698,13 @@ def argument_spec():
                 directory=dict(type="path", default="/etc/nginx/upstreams.d"),
                 validate=dict(type="list", elements="str", default=["nginx", "-t"]),
                 reload=dict(type="list", elements="str", default=["systemctl", "reload", "nginx"]),
+                stream_source=dict(type="str"),
             ),
         ),
         retain=dict(type="int", default=1),
         lock_timeout=dict(type="int", default=60),
         state_directory=dict(type="path", default="/var/lib/litefarm"),
     )
-
-
-def fault_point(step):
-    """For tests of the protocol only: the module dies right after the step that the environment names."""
-    if os.environ.get("LITEFARM_FAULT_POINT") == step:
-        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def shown_arguments(params):
@@ -729,7 +739,7 @@ def main():
         module.fail_json(msg="container_service %s: %s." % (service.name, "; ".join(problems)), invocation=shown)
     engine = Engine()
     host = Host(service.name, module.params["state_directory"], service.upstream)
-    release = Release(service, engine, host, Prober(service, engine), Clock(), fault_point)
+    release = Release(service, engine, host, Prober(service, engine), Clock(), faults.of(service.name))
     try:
         before, engine_there = run(module, release)
         changes = release.changes()
@@ -747,14 +757,8 @@ def main():
             result.setdefault("diff", {})["prepared"] = result["msg"] + "\n"
     except ServiceError as error:
         details = service.masker(error.details)
-        lines = [error.message]
-        if details.get("exit"):
-            lines.append("Exit: %s" % details["exit"])
-        lines += ["Probe %s" % answer for answer in details.get("probes", [])]
-        if details.get("log"):
-            lines += ["Last lines of its log:"] + ["  " + line for line in details["log"]]
         module.fail_json(
-            msg=service.masker("\n".join(lines)),
+            msg=service.masker(error.report()),
             changed=release.changed or bool(release.changes()),
             one_shots=release.one_shots,
             reconciled=service.masker(release.reconciled),

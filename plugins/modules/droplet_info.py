@@ -22,6 +22,16 @@ options:
     type: list
     elements: path
     default: [/, /srv, /var/lib/docker]
+  services:
+    description: Services of which it is returned what runs; none are looked for by default.
+    type: list
+    elements: str
+    default: []
+  images:
+    description: Images of which it is returned whether the droplet has them, together with O(services).
+    type: list
+    elements: str
+    default: []
 extends_documentation_fragment:
   - ansible.builtin.action_common_attributes
   - ansible.builtin.action_common_attributes.facts
@@ -38,6 +48,7 @@ author:
   - LiteFarm platform maintainers (@LiteFarmOrg)
 seealso:
   - module: ansible.builtin.setup
+  - module: litefarm.platform.release_info
 """
 
 EXAMPLES = r"""
@@ -50,6 +61,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+running:
+  description: What M(litefarm.platform.release_info) returns of O(services) and O(images), without asking them how they are.
+  returned: with O(services)
+  type: dict
 ansible_facts:
   description: The facts. All but C(litefarm_droplet) are named and measured as by M(ansible.builtin.setup).
   returned: always
@@ -150,6 +165,8 @@ import socket
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.litefarm.platform.plugins.module_utils.container_service.info import running
+from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import ServiceError
 
 DOCKER_SOCKET = "/run/docker.sock"
 NAMES = {"debian": "Debian", "ubuntu": "Ubuntu"}
@@ -247,7 +264,11 @@ def docker_facts(path: str) -> dict[str, t.Any]:
 
 def main() -> None:
     module = AnsibleModule(
-        argument_spec={"paths": {"type": "list", "elements": "path", "default": ["/", "/srv", "/var/lib/docker"]}},
+        argument_spec={
+            "paths": {"type": "list", "elements": "path", "default": ["/", "/srv", "/var/lib/docker"]},
+            "services": {"type": "list", "elements": "str", "default": []},
+            "images": {"type": "list", "elements": "str", "default": []},
+        },
         supports_check_mode=True,
     )
 
@@ -272,7 +293,13 @@ def main() -> None:
             "uid": os.geteuid(),
         },
     }
-    module.exit_json(changed=False, ansible_facts=facts)
+    result: dict[str, t.Any] = {"ansible_facts": facts}
+    if module.params["services"]:
+        try:
+            result["running"] = running(module.params["services"], module.params["images"], probe=False, state_directory="/var/lib/litefarm")
+        except ServiceError as error:
+            module.fail_json(msg=error.report())
+    module.exit_json(changed=False, **result)
 
 
 if __name__ == "__main__":

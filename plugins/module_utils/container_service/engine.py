@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The container engine, as far as a release needs it.
 
-Looking, also by a command in a container, goes straight to the engine's socket: importing the SDK costs more than all the
-rest of a run that changes nothing. Changing goes through the Docker SDK for Python, which also knows the registries' credentials.
+Nearly everything goes straight to the engine's socket: importing the SDK costs as much as all the rest of a step. Pulling goes
+through the Docker SDK for Python, which knows the registries' credentials.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from .model import LABEL, ServiceError
 SOCKET = "/var/run/docker.sock"
 POLICY_ATTEMPTS = 25
 POLICY_PAUSE = 0.2  # seconds
+PATIENCE = 60  # seconds that an engine may take for a restart
+PATIENCE_PAUSE = 0.2  # seconds
 FRAME_HEADER = 8  # bytes; the first is the stream's number, the last four are the length of the frame's content
 STANDARD_OUTPUT = 1
 
@@ -38,6 +40,7 @@ class Container:
         self.name = seen["Names"][0].lstrip("/") if seen.get("Names") else ""
         self.state = seen["State"]
         self.image_id = seen["ImageID"]
+        self.created = seen.get("Created", 0)  # seconds
         self.labels = seen.get("Labels") or {}
 
     @property
@@ -102,6 +105,15 @@ def path_with(path, query):
     return path + ("?" + urlencode(query) if query else "")
 
 
+def explanation(content):
+    """Why the engine refused, in its own words."""
+    text = content.decode(errors="replace").strip()
+    try:
+        return json.loads(text)["message"]
+    except (ValueError, KeyError, TypeError):
+        return text
+
+
 def accepted(path, status, content):
     """What the engine answered, if it did not refuse."""
     if status >= 400:
@@ -122,34 +134,55 @@ def chunks(answer, stream, deadline):
         yield chunk
 
 
-def unframed(content):
-    """Standard output and standard error, out of the frames in which the engine mixes them."""
-    output, errors, position = bytearray(), bytearray(), 0
+def frames(content):
+    """The engine mixes standard output and standard error in frames: the stream's number and the content of each."""
+    position = 0
     while position < len(content):
-        stream = output if content[position] == STANDARD_OUTPUT else errors
         begin = position + FRAME_HEADER
-        position = begin + int.from_bytes(content[begin - 4 : begin], "big")
-        stream += content[begin:position]
+        stream, position = content[position], begin + int.from_bytes(content[begin - 4 : begin], "big")
+        yield stream, content[begin:position]
+
+
+def unframed(content):
+    """Standard output and standard error, each by itself."""
+    output, errors = bytearray(), bytearray()
+    for stream, part in frames(content):
+        (output if stream == STANDARD_OUTPUT else errors).extend(part)
     return output.decode(errors="replace"), errors.decode(errors="replace")
+
+
+def in_order(content):
+    """Standard output and standard error as they were written."""
+    return b"".join(part for _stream, part in frames(content)).decode(errors="replace")
 
 
 class Engine:
     def __init__(self, path=SOCKET):
         self.path = path
-        self._sdk = None
+        self.answered = False
 
     # -- looking ---------------------------------------------------------------------------------------------------------------
 
-    def _ask(self, method, path, body=None):
-        connection = _Connection(self.path, 60)
-        try:
-            request(connection, method, path, body)
-            answer = connection.getresponse()
-            return answer.status, answer.read()
-        except (OSError, http.client.HTTPException) as error:
-            raise EngineMissing("The container engine does not answer on %s (%s): start docker.service." % (self.path, error)) from error
-        finally:
-            connection.close()
+    def _ask(self, method, path, body=None, seconds=60):
+        """Status and content. An engine that answered before and is restarted meanwhile is waited for, unless it may have acted already."""
+        limit = time.monotonic() + PATIENCE
+        while True:
+            connection, connected = _Connection(self.path, seconds), False
+            try:
+                connection.connect()
+                connected = True
+                request(connection, method, path, body)
+                answer = connection.getresponse()
+                result = answer.status, answer.read()
+                self.answered = True
+                return result
+            except (OSError, http.client.HTTPException) as error:
+                again = self.answered and not isinstance(error, socket.timeout) and (method == "GET" or not connected)
+                if not again or time.monotonic() >= limit:
+                    raise EngineMissing("The container engine does not answer on %s (%s): start docker.service." % (self.path, error)) from error
+            finally:
+                connection.close()
+            time.sleep(PATIENCE_PAUSE)
 
     def get(self, path, **query):
         """The engine's answer, or None if there is no such thing."""
@@ -227,92 +260,106 @@ class Engine:
 
     # -- changing --------------------------------------------------------------------------------------------------------------
 
-    def sdk(self, timeout=60):
-        if self._sdk is None:
-            try:
-                import docker
-            except ImportError as error:
-                raise EngineMissing(
-                    "The Docker SDK for Python is missing on the droplet (%s): install python3-docker, which the role docker does." % error
-                ) from error
-            self._sdk = docker
+    def _change(self, what, method, path, body=None, fine=(), **query):
+        """What the engine answered to a change, or None where it refused with a status that is as good."""
+        status, content = self._ask(method, path_with(path, query), body)
+        if status in fine:
+            return None
+        if status >= 400:
+            raise ServiceError("The container engine could not %s: %s" % (what, explanation(content)))
+        return json.loads(content) if content.strip() else None
+
+    def pull(self, reference):
+        client = self._sdk(timeout=600)
+        name, colon, tag = (reference, "", "") if "@" in reference else reference.rpartition(":")
+        try:
+            for line in client.pull(name, tag=tag or None, stream=True, decode=True):
+                if "error" in line:
+                    raise ServiceError("The container engine could not pull the image %s: %s" % (reference, line["error"]))
+        except self._docker().errors.DockerException as error:
+            reason = getattr(error, "explanation", None) or str(error)
+            raise ServiceError("The container engine could not pull the image %s: %s" % (reference, reason)) from error
+        return self.image_id(reference)
+
+    @staticmethod
+    def _docker():
+        try:
+            import docker
+        except ImportError as error:
+            raise EngineMissing(
+                "The Docker SDK for Python is missing on the droplet (%s): install python3-docker, which the role docker does." % error
+            ) from error
+        return docker
+
+    def _sdk(self, timeout):
+        docker = self._docker()
         if not os.path.exists(self.path):
             raise EngineMissing("The container engine's socket %s does not exist: start docker.service." % self.path)
         try:
-            return self._sdk.APIClient(base_url="unix://" + self.path, version="auto", timeout=timeout)
-        except self._sdk.errors.DockerException as error:
+            return docker.APIClient(base_url="unix://" + self.path, version="auto", timeout=timeout)
+        except docker.errors.DockerException as error:
             raise EngineMissing("The container engine does not answer on %s (%s): start docker.service." % (self.path, error)) from error
 
-    def _do(self, what, function, *args, **kwargs):
-        try:
-            return function(*args, **kwargs)
-        except Exception as error:
-            explanation = getattr(error, "explanation", None) or str(error)
-            raise ServiceError("The container engine could not %s: %s" % (what, explanation)) from error
-
-    def pull(self, reference):
-        client = self.sdk(timeout=600)
-        name, colon, tag = (reference, "", "") if "@" in reference else reference.rpartition(":")
-
-        def pull():
-            for line in client.pull(name, tag=tag or None, stream=True, decode=True):
-                if "error" in line:
-                    raise RuntimeError(line["error"])
-
-        self._do("pull the image %s" % reference, pull)
-        return self.image_id(reference)
-
     def create(self, name, body):
-        return self._do("create the container %s" % name, self.sdk().create_container_from_config, body, name)["Id"]
+        return self._change("create the container %s" % name, "POST", "/containers/create", body, name=name)["Id"]
 
     def start(self, container_id):
-        self._do("start the container %s" % container_id[:12], self.sdk().start, container_id)
+        self._change("start the container %s" % container_id[:12], "POST", "/containers/%s/start" % container_id)
 
     def stop(self, container_id, timeout):
-        self._do("stop the container %s" % container_id[:12], self.sdk().stop, container_id, timeout=timeout)
+        status, content = self._ask("POST", path_with("/containers/%s/stop" % container_id, {"t": timeout}), seconds=timeout + 60)
+        if status >= 400:
+            raise ServiceError("The container engine could not stop the container %s: %s" % (container_id[:12], explanation(content)))
 
     def remove(self, container_id):
-        client = self.sdk()
-        self._do("remove the container %s" % container_id[:12], client.remove_container, container_id, v=True, force=True)
+        self._change("remove the container %s" % container_id[:12], "DELETE", "/containers/%s" % container_id, v="1", force="1")
 
     def rename(self, container_id, name):
-        self._do("rename the container %s to %s" % (container_id[:12], name), self.sdk().rename, container_id, name)
+        self._change("rename the container %s to %s" % (container_id[:12], name), "POST", "/containers/%s/rename" % container_id, name=name)
 
     def set_policy(self, container_id, policy):
         """Between the exit of a crashing container and its next start the engine refuses to update it; that moment passes."""
         for remaining in reversed(range(POLICY_ATTEMPTS)):
             try:
-                return self._do(
-                    "set the restart policy of %s" % container_id[:12], self.sdk().update_container, container_id, restart_policy={"Name": policy}
-                )
+                what = "set the restart policy of %s" % container_id[:12]
+                self._change(what, "POST", "/containers/%s/update" % container_id, {"RestartPolicy": {"Name": policy}})
+                return
             except ServiceError as error:
                 if "stopped container" not in str(error) or not remaining:
                     raise
             time.sleep(POLICY_PAUSE)
 
     def wait(self, container_id, timeout):
-        """The exit code, or None if the container still runs then."""
-        try:
-            return self.sdk(timeout=timeout).wait(container_id, timeout=timeout)["StatusCode"]
-        except Exception as error:
-            if self.inspect(container_id).running:
-                return None
-            raise ServiceError("Waiting for the container %s failed: %s" % (container_id[:12], error)) from error
+        """The exit code, or None if the container still runs after so many seconds."""
+        path, limit = "/containers/%s/wait" % container_id, time.monotonic() + timeout
+        while True:
+            try:
+                return accepted(path, *self._ask("POST", path, seconds=max(1, limit - time.monotonic())))["StatusCode"]
+            except EngineMissing as error:
+                # The time is up, or the engine was restarted; the container goes on either way.
+                details = self.inspect(container_id)
+                if not details.running:
+                    return details.exit_code
+                if time.monotonic() >= limit or isinstance(error.__cause__, socket.timeout):
+                    return None
 
     def logs(self, container_id, lines):
-        output = self._do("read the log of %s" % container_id[:12], self.sdk().logs, container_id, tail=lines)
-        return output.decode(errors="replace").splitlines()
+        """The last lines that a container said, or all of them."""
+        path = path_with("/containers/%s/logs" % container_id, {"stdout": "1", "stderr": "1", "tail": str(lines)})
+        status, content = self._ask("GET", path)
+        if status >= 400:
+            raise ServiceError("The container engine could not read the log of %s: %s" % (container_id[:12], explanation(content)))
+        return in_order(content).splitlines()
 
     def create_network(self, name, mtu):
-        self._do(
-            "create the network %s" % name,
-            self.sdk().create_network,
-            name,
-            driver="bridge",
-            options={"com.docker.network.driver.mtu": str(mtu)},
-            labels={LABEL + "network": name},
-            check_duplicate=True,
-        )
+        body = {
+            "Name": name,
+            "Driver": "bridge",
+            "Options": {"com.docker.network.driver.mtu": str(mtu)},
+            "Labels": {LABEL + "network": name},
+            "CheckDuplicate": True,
+        }
+        self._change("create the network %s" % name, "POST", "/networks/create", body)
 
     def default_mtu(self):
         """What the engine gives its own bridge; the host's uplink may know better."""
@@ -321,10 +368,5 @@ class Engine:
 
     def remove_image(self, image_id):
         """False if other names refer to it: then it is not ours alone."""
-        try:
-            self.sdk().remove_image(image_id)
-        except Exception as error:
-            if getattr(getattr(error, "response", None), "status_code", None) in (404, 409):
-                return False
-            raise ServiceError("The container engine could not remove the image %s: %s" % (image_id, error)) from error
-        return True
+        what = "remove the image %s" % image_id
+        return self._change(what, "DELETE", "/images/%s" % quote(image_id, safe=":"), fine=(404, 409)) is not None

@@ -18,6 +18,8 @@ import time
 from .model import ServiceError, filename
 
 ESTABLISHED = "01"
+OUTPUTS = "/var/log/litefarm"
+OUTPUTS_KEPT = 50  # files of one one-shot
 
 
 class Clock:
@@ -120,13 +122,13 @@ class Host:
         return "%s/%s" % (self.services, spec)
 
     @explained
-    def write_release(self, spec, image_id, files, owner):
+    def write_release(self, spec, image_id, declaration, files, owner):
         os.makedirs(self.root, mode=0o755, exist_ok=True)
         for path in ("%s/services" % self.root, self.services, self.folder(spec)):
             os.makedirs(path, mode=0o711, exist_ok=True)
             os.chmod(path, 0o711)
         # First, so that a run killed after it still finds the image to prune.
-        write_atomically(self.folder(spec) + "/release.json", json.dumps({"image_id": image_id}), 0o600)
+        write_atomically(self.folder(spec) + "/release.json", json.dumps({"image_id": image_id, "declaration": declaration}), 0o600)
         for file in files:
             write_atomically("%s/%s" % (self.folder(spec), filename(file["path"])), file["content"], int(file["mode"], 8), owner)
 
@@ -140,15 +142,30 @@ class Host:
 
     def releases(self):
         """Spec and image of every release that has a folder."""
-        found = {}
-        if os.path.isdir(self.services):
-            for spec in sorted(os.listdir(self.services)):
-                try:
-                    with open("%s/%s/release.json" % (self.services, spec), encoding="utf-8") as file:
-                        found[spec] = json.load(file)["image_id"]
-                except (OSError, ValueError, KeyError):
-                    found[spec] = None
-        return found
+        specs = sorted(os.listdir(self.services)) if os.path.isdir(self.services) else []
+        return {spec: self._release(spec).get("image_id") for spec in specs}
+
+    def declaration(self, spec):
+        """What a release was declared as, without its secrets; None if it has no folder here."""
+        return self._release(spec).get("declaration")
+
+    def _release(self, spec):
+        try:
+            with open("%s/release.json" % self.folder(spec), encoding="utf-8") as file:
+                return json.load(file)
+        except (OSError, ValueError):
+            return {}
+
+    @explained
+    def keep_output(self, name, lines, now):
+        """A one-shot's whole output, for whoever asks later; the newest ones are kept. Returns the file."""
+        os.makedirs(OUTPUTS, mode=0o750, exist_ok=True)
+        path = "%s/%s.%s.log" % (OUTPUTS, name, time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now)))
+        write_atomically(path, "".join(line + "\n" for line in lines), 0o640)
+        kept = sorted(entry for entry in os.listdir(OUTPUTS) if entry.startswith(name + ".") and entry.endswith(".log"))
+        for entry in kept[:-OUTPUTS_KEPT]:
+            os.unlink("%s/%s" % (OUTPUTS, entry))
+        return path
 
     @explained
     def forget_secrets(self, spec):
@@ -204,6 +221,13 @@ class Host:
         except FileNotFoundError:
             return None
 
+    def upstream_age(self):
+        """Seconds since another release was let serve."""
+        try:
+            return max(0, time.time() - os.stat(self.upstream_path).st_mtime)
+        except FileNotFoundError:
+            return 0
+
     @explained
     def write_upstream(self, content):
         if content is None:
@@ -225,9 +249,12 @@ class Host:
 
     # -- network ---------------------------------------------------------------------------------------------------------------
 
-    def connections(self, address, port):
-        """Established connections to a published port, seen from the side that opened them or from docker-proxy."""
-        return count_established([_read("/proc/net/tcp"), _read("/proc/net/tcp6")], address, port)
+    def connections(self, address, port, besides=None):
+        """Established connections to a published port, seen from the side that opened them or from docker-proxy.
+
+        Those that come from the address `besides` are not counted.
+        """
+        return count_established([_read("/proc/net/tcp"), _read("/proc/net/tcp6")], address, port, besides)
 
     def uplink_mtu(self):
         for line in _read("/proc/net/route").splitlines()[1:]:
@@ -237,17 +264,24 @@ class Host:
         return 1500
 
 
-def count_established(tables, address, port):
-    v4 = "%08X" % struct.unpack("=I", socket.inet_aton(address))[0]
-    known = {"%s:%04X" % (a, port) for a in (v4, "0000000000000000FFFF0000" + v4)}
+def count_established(tables, address, port, besides=None):
+    known = {"%s%04X" % (form, port) for form in written(address)}
+    left_out = written(besides) if besides else ()
     found = set()
     for table in tables:
         for line in table.splitlines()[1:]:
             fields = line.split()
-            if fields[3] == ESTABLISHED and (fields[1] in known or fields[2] in known):
+            ends = fields[1:3]
+            if fields[3] == ESTABLISHED and known & set(ends) and not any(end.startswith(left_out) for end in ends):
                 # Both ends of a connection are in the table when both are on the droplet.
-                found.add(frozenset(end[-13:] for end in fields[1:3]))
+                found.add(frozenset(end[-13:] for end in ends))
     return len(found)
+
+
+def written(address):
+    """An IPv4 address as the kernel's tables of connections write it, for both families."""
+    v4 = "%08X" % struct.unpack("=I", socket.inet_aton(address))[0]
+    return v4 + ":", "0000000000000000FFFF0000" + v4 + ":"
 
 
 def _read(path):

@@ -29,6 +29,16 @@ class ServiceError(Exception):
         self.message = message
         self.details = details
 
+    def report(self):
+        """The sentence, and the container's own words below it."""
+        lines = [self.message]
+        if self.details.get("exit"):
+            lines.append("Exit: %s" % self.details["exit"])
+        lines += ["Probe %s" % answer for answer in self.details.get("probes", [])]
+        if self.details.get("log"):
+            lines += ["Last lines of its log:"] + ["  " + line for line in self.details["log"]]
+        return "\n".join(lines)
+
 
 def text(value):
     """An environment value as a process sees it."""
@@ -126,6 +136,12 @@ class Service:
         for target in sorted({t for t in targets if targets.count(t) > 1}):
             found.append("%s is mounted twice" % target)
         return found
+
+    def declaration(self):
+        """All of it but what may be secret: enough to carry a staged release through the phases that are left."""
+        secret = ("secret_env", "secret_files", "reconcile", "config_files", "env", "one_shots")
+        kept = {key: value for key, value in self.params.items() if key not in secret}
+        return dict(kept, reconcile_left=bool(self.params["reconcile"]))
 
     @property
     def files(self):

@@ -45,6 +45,8 @@ def would_change(release):
         return state not in ("absent", "revert"), None
     spec, current, incoming = release.spec, release.current, release.incoming
     done = current is not None and current.spec == spec and incoming is None
+    if state == "run":
+        return bool(release.params["one_shots"]), release
     if state == "absent":
         return bool(release.containers or release.host.releases() or release.upstream), release
     if state == "present":

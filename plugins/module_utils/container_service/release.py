@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-import math
+import contextlib
 
 from .model import ServiceError, upstream_port, upstream_text
 
 LOG_LINES = 30
 DRAIN_PAUSE = 0.2  # seconds
+DRAIN_LOOKS = 2
 
 
 class Bad(Exception):
@@ -41,6 +42,8 @@ class Release:
         # Whether the old container had to be started again, and whether nginx has never heard of the new one.
         self.went_back = False
         self.untouched = False
+        # Since when nobody is connected to an old container, by its id.
+        self.quiet = {}
 
     # -- looking ---------------------------------------------------------------------------------------------------------------
 
@@ -110,7 +113,19 @@ class Release:
             return
         self.stage_steps()
         self.guarded(self.switch_steps)
+        self.settle_steps()
         self.commit_steps()
+
+    def run(self):
+        """The one-shots alone: no container of the service is touched."""
+        self.resolve()
+        self.observe()
+        self.changed = True
+        with self.refusing():
+            self.prepare_files()
+            self.run_one_shots()
+        self.forget_unused()
+        self.phase = "ran"
 
     def stage(self):
         self.resolve()
@@ -129,20 +144,36 @@ class Release:
     def switch(self):
         self.resolve()
         self.observe()
-        if self.incoming is None and self.current and self.current.spec == self.spec:
+        if self.committed():
             return
         self.require_incoming("stage")
         self.guarded(self.switch_steps)
 
-    def commit(self):
+    def settle(self):
         self.resolve()
         self.observe()
-        if self.incoming or self.current is None or self.current.spec != self.spec:
-            self.require_incoming("switch")
-            if not self.serves(self.incoming):
-                raise ServiceError("The declared release of %s is staged, but does not serve yet: run state: switch first." % self.name)
+        if not self.committed():
+            self.require_serving()
+            self.settle_steps()
+
+    def commit(self, settled=False):
+        """`settled`: an operation of its own has watched the new release already, so one more look is enough."""
+        self.resolve()
+        self.observe()
+        if not self.committed():
+            self.require_serving()
+            alone = not self.service.rolling or self.upstream == self.upstream_wanted(self.incoming)
+            self.settle_steps(again=settled and alone)
             self.commit_steps()
         self.reconcile()
+
+    def committed(self):
+        return self.incoming is None and self.current is not None and self.current.spec == self.spec
+
+    def require_serving(self):
+        self.require_incoming("switch")
+        if not self.serves(self.incoming):
+            raise ServiceError("The declared release of %s is staged, but does not serve yet: run state: switch first." % self.name)
 
     def require_incoming(self, operation):
         if self.incoming is None or self.incoming.spec != self.spec:
@@ -167,6 +198,7 @@ class Release:
                 self.incoming = retained[0]
             self.guarded(self.stage_incoming)
             self.guarded(self.switch_steps)
+            self.settle_steps()
             self.commit_steps()
             self.phase = "reverted"
 
@@ -219,6 +251,7 @@ class Release:
         except (Bad, ServiceError):
             self.undo()
             return
+        self.settle_steps()
         self.commit_steps()
 
     def revive(self):
@@ -260,25 +293,36 @@ class Release:
 
     def prepare(self):
         self.reached("image")
-        spec = self.spec
-        try:
-            self.host.mount_changes(self.params["mounts"] or [], apply=True)
-            if self.engine.network(self.params["network"]) is None:
-                self.engine.create_network(self.params["network"], min(self.engine.default_mtu(), self.host.uplink_mtu()))
-            self.host.write_release(spec, self.image_id, self.service.files, self.service.owner())
+        with self.refusing():
+            self.prepare_files()
             self.reached("files")
             self.run_one_shots()
             self.reached("one_shots")
             number = max([c.number for c in self.containers] or [0]) + 1
             slot = self.service.free_slot(self.current.port if self.current else None)
-            body = self.service.body(self.image_id, number, slot, self.host.folder(spec))
+            body = self.service.body(self.image_id, number, slot, self.host.folder(self.spec))
             self.engine.create(self.name + ".next", body)
-        except ServiceError as error:
-            if spec not in {c.spec for c in self.containers}:
-                self.host.forget_secrets(spec)
-            raise ServiceError("%s: %s %s" % (self.name, error.message, self.who_serves()), **error.details) from error
         self.observe()
         self.reached("create")
+
+    @contextlib.contextmanager
+    def refusing(self):
+        """Nothing of the release runs yet: what is wrong with it only has to be told."""
+        try:
+            yield
+        except ServiceError as error:
+            self.forget_unused()
+            raise ServiceError("%s: %s %s" % (self.name, error.message, self.who_serves()), **error.details) from error
+
+    def forget_unused(self):
+        if self.spec not in {c.spec for c in self.containers}:
+            self.host.forget_secrets(self.spec)
+
+    def prepare_files(self):
+        self.host.mount_changes(self.params["mounts"] or [], apply=True)
+        if self.engine.network(self.params["network"]) is None:
+            self.engine.create_network(self.params["network"], min(self.engine.default_mtu(), self.host.uplink_mtu()))
+        self.host.write_release(self.spec, self.image_id, self.service.declaration(), self.service.files, self.service.owner())
 
     def run_one_shots(self):
         leftovers = {c.name: c for c in self.engine.containers(self.name, "one_shot")}
@@ -296,17 +340,18 @@ class Release:
                 self.engine.start(container_id)
             code = self.engine.wait(container_id, shot["timeout"])
             details = self.engine.inspect(container_id)
-            output = self.engine.logs(container_id, LOG_LINES)
+            output = self.service.masker(self.engine.logs(container_id, "all" if shot["keep_output"] else LOG_LINES))
             self.engine.remove(container_id)
-            self.one_shots.append(
-                {"name": shot["name"], "exit_code": code, "seconds": round(self.clock.monotonic() - began, 1), "output": self.service.masker(output)}
-            )
+            result = {"name": shot["name"], "exit_code": code, "seconds": round(self.clock.monotonic() - began, 1), "output": output}
+            if shot["keep_output"]:
+                result["file"] = self.host.keep_output("%s.%s" % (self.name, shot["name"]), output, self.clock.now())
+            self.one_shots.append(result)
             if code != 0:
                 if code is None:
                     reason = "did not end within %d s" % shot["timeout"]
                 else:
                     reason = "ran out of memory" if details.oom_killed else "ended with exit code %d" % code
-                raise ServiceError("The one-shot '%s' of the new release %s, so the release is refused." % (shot["name"], reason), log=output)
+                raise ServiceError("The one-shot '%s' of the new release %s, so the release is refused." % (shot["name"], reason), log=output[-LOG_LINES:])
 
     def stage_incoming(self):
         """From `create` on; for rolling the new one runs beside the old one, for recreate it waits."""
@@ -387,17 +432,84 @@ class Release:
         self.command("validate")
         self.command("reload")
 
+    # -- settle ----------------------------------------------------------------------------------------------------------------
+
+    def settle_steps(self, again=False):
+        """The new release is watched at work; then the old one is asked no more, and ends what it was asked before."""
+        self.guarded(self.look_again if again else self.watch_at_work)
+        if self.service.rolling:
+            self.guarded(self.stand_alone)
+            if self.current is not None:
+                self.drain(self.current, 0 if again else self.params["drain_quiet"])
+            self.reached("drain")
+        self.phase = "settled"
+
+    def look_again(self):
+        self.watch_for(0, 1)
+
+    def watch_at_work(self):
+        """Until it has served for as long as `settle` says; other services may have been switched meanwhile."""
+        served = self.host.upstream_age() if self.service.rolling else 0
+        self.watch_for(max(0, self.params["settle"] - served), self.params["healthy_after"])
+        self.reached("settle")
+
+    def watch_for(self, seconds, rounds):
+        """Returns when the time is over, after a number of good rounds of probes in a row."""
+        container, old = self.incoming, self.current
+        limit = self.clock.monotonic() + seconds
+        good = bad = 0
+        while True:
+            # It may have crashed while other services were switched, and be up again.
+            self.check_runs(container, 0)
+            self.answers = self.prober.check(container)
+            if self.service.rolling and old is not None:
+                self.count_connections(old)
+            well = all(answer.good for answer in self.answers)
+            good, bad = (good + 1, 0) if well else (0, bad + 1)
+            if bad > 1:
+                raise Bad("was healthy, but stopped answering well when it served")
+            if good >= rounds and self.clock.monotonic() >= limit:
+                return
+            self.clock.sleep(self.params["probe_interval"])
+
+    def stand_alone(self):
+        if self.host.read_upstream() != self.upstream_wanted(self.incoming):
+            self.write(self.upstream_wanted(self.incoming))
+            self.reload_upstream()
+        self.reached("alone")
+
+    def count_connections(self, container):
+        """Event streams do not count: they never end by themselves, and are cut at the very last."""
+        left = self.host.connections(self.address(), container.port, self.service.upstream["stream_source"])
+        if left:
+            self.quiet.pop(container.id, None)
+        else:
+            self.quiet.setdefault(container.id, self.clock.monotonic())
+        return left
+
+    def drain(self, container, seconds):
+        """nginx lets its old workers finish; they are the ones still connected to the old port. Then it has to be quiet for so many seconds."""
+        limit = self.clock.monotonic() + self.params["drain_timeout"]
+        looks = 0
+        while True:
+            left = self.count_connections(container)
+            looks = 0 if left else looks + 1
+            if looks >= DRAIN_LOOKS and self.clock.monotonic() - self.quiet[container.id] >= seconds - DRAIN_PAUSE / 2:
+                return
+            if left and self.clock.monotonic() >= limit:
+                self.warnings.append(
+                    "%d connections to the old release of %s were still open after drain_timeout (%d s) and were cut."
+                    % (left, self.name, self.params["drain_timeout"])
+                )
+                return
+            self.clock.sleep(DRAIN_PAUSE)
+
     # -- commit ----------------------------------------------------------------------------------------------------------------
 
     def commit_steps(self):
         self.changed = True
-        self.guarded(self.settle)
         old, new = self.current, self.incoming
         if self.service.rolling:
-            self.guarded(self.stand_alone)
-            if old is not None:
-                self.drain(old)
-            self.reached("drain")
             if old is not None:
                 self.halt(old)
             self.reached("stop")
@@ -412,44 +524,6 @@ class Release:
         self.observe()
         self.phase = "committed"
 
-    def settle(self):
-        container = self.incoming
-        limit = self.clock.monotonic() + self.params["settle"]
-        restarts = self.engine.inspect(container.id).restarts
-        bad = 0
-        while True:
-            self.check_runs(container, restarts)
-            self.answers = self.prober.check(container)
-            bad = 0 if all(answer.good for answer in self.answers) else bad + 1
-            if bad > 1:
-                raise Bad("was healthy, but stopped answering well when it served")
-            if bad == 0 and self.clock.monotonic() >= limit:
-                break
-            self.clock.sleep(min(self.params["probe_interval"], max(0.1, limit - self.clock.monotonic())))
-        self.reached("settle")
-
-    def stand_alone(self):
-        if self.host.read_upstream() != self.upstream_wanted(self.incoming):
-            self.write(self.upstream_wanted(self.incoming))
-            self.reload_upstream()
-        self.reached("alone")
-
-    def drain(self, container):
-        """nginx lets its old workers finish; they are the ones still connected to the old port."""
-        limit = self.clock.monotonic() + self.params["drain_timeout"]
-        quiet, wanted = 0, max(2, math.ceil(self.params["drain_quiet"] / DRAIN_PAUSE))
-        while quiet < wanted:
-            left = self.host.connections(self.address(), container.port)
-            quiet = 0 if left else quiet + 1
-            if left and self.clock.monotonic() >= limit:
-                self.warnings.append(
-                    "%d connections to the old release of %s were still open after drain_timeout (%d s) and were cut."
-                    % (left, self.name, self.params["drain_timeout"])
-                )
-                return
-            if quiet < wanted:
-                self.clock.sleep(DRAIN_PAUSE)
-
     def halt(self, container):
         self.policy(container, "no")
         details = self.engine.inspect(container.id)
@@ -462,8 +536,15 @@ class Release:
         return sorted(self.previous, key=lambda c: self.engine.inspect(c.id).finished_at, reverse=True)
 
     def prune(self):
-        for container in self.by_retirement()[self.params["retain"]:]:
-            self.engine.remove(container.id)
+        """The newest retained release stays, to go back to; of those before it one for each image."""
+        kept, images = 0, {self.current.image_id}
+        for container in self.by_retirement():
+            wanted = kept < self.params["retain"] and (kept == 0 or container.image_id not in images)
+            images.add(container.image_id)
+            if wanted:
+                kept += 1
+            else:
+                self.engine.remove(container.id)
         self.prune_folders(keep={c.spec for c in self.engine.containers(self.name)})
 
     def prune_folders(self, keep):
@@ -509,8 +590,8 @@ class Release:
     def guarded(self, steps):
         """Runs steps of the incoming release; if they fail, it is undone and the error shows why."""
         self.untouched = False
-        began = self.clock.now()
         incoming = self.incoming
+        began = self.clock.now() if incoming in self.previous else incoming.created
         try:
             steps()
         except (Bad, ServiceError) as error:
@@ -552,7 +633,7 @@ class Release:
                     if old is not None:
                         raise
                 self.reached("unreload")
-                self.drain(new)
+                self.drain(new, self.params["drain_quiet"])
             self.discard(new)
         else:
             if new.state != "created":

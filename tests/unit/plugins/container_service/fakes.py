@@ -57,10 +57,10 @@ def parameters(update, image, **more):
     """The module's parameters, as Ansible hands them over."""
     params = dict(DEFAULTS, update=update, image=image)
     params["ports"] = [{"container": 80, "address": "127.0.0.1", "host": [15000, 15001] if update == "rolling" else [5432]}]
-    params["one_shots"] = [{"name": "migrate", "command": ["migrate"], "env": {}, "mounts": [], "user": None, "timeout": 600, "memory_mb": None}]
+    params["one_shots"] = [{"name": "migrate", "command": ["migrate"], "env": {}, "mounts": [], "user": None, "timeout": 600, "memory_mb": None, "keep_output": False}]
     params["reconcile"] = [{"name": "roles", "command": ["roles"], "user": None, "stdin": "SELECT", "timeout": 60}]
     if update == "rolling":
-        params["upstream"] = {"name": "web", "directory": "/upstreams", "validate": ["validate"], "reload": ["reload"]}
+        params["upstream"] = {"name": "web", "directory": "/upstreams", "validate": ["validate"], "reload": ["reload"], "stream_source": None}
     params.update(more)
     return params
 
@@ -131,6 +131,10 @@ class Droplet:
         self.overlap = False
         self.removed_images = []
         self.networks = set()
+        self.kept = []
+        self.written_at = 0
+        self.connected = {}
+        self.left_out = None
 
     def image(self, reference):
         return self.images.setdefault(reference, "sha256:%s" % reference)
@@ -288,11 +292,18 @@ class Host:
     def folder(self, spec):
         return "/state/%s" % spec
 
-    def write_release(self, spec, image_id, files, owner):
-        self.droplet.folders[spec] = {"image_id": image_id, "files": [f["path"] for f in files]}
+    def write_release(self, spec, image_id, declaration, files, owner):
+        self.droplet.folders[spec] = {"image_id": image_id, "declaration": declaration, "files": [f["path"] for f in files]}
 
     def releases(self):
         return {spec: folder["image_id"] for spec, folder in self.droplet.folders.items()}
+
+    def declaration(self, spec):
+        return self.droplet.folders.get(spec, {}).get("declaration")
+
+    def keep_output(self, name, lines, now):
+        self.droplet.kept.append((name, lines))
+        return "/outputs/%s" % name
 
     def forget_secrets(self, spec):
         if spec in self.droplet.folders:
@@ -314,8 +325,12 @@ class Host:
     def read_upstream(self):
         return self.droplet.file
 
+    def upstream_age(self):
+        return self.droplet.clock.seconds - self.droplet.written_at
+
     def write_upstream(self, content):
         self.droplet.file = content
+        self.droplet.written_at = self.droplet.clock.seconds
 
     def run(self, command, timeout=60):
         if command[0] in self.droplet.refuses:
@@ -324,8 +339,9 @@ class Host:
             self.droplet.loaded = ports_of(self.droplet.file)
         return 0, ""
 
-    def connections(self, address, port):
-        return 0
+    def connections(self, address, port, besides=None):
+        self.droplet.left_out = besides
+        return self.droplet.connected.get(port, 0)
 
     def uplink_mtu(self):
         return 1400

@@ -18,48 +18,62 @@ from ansible_collections.litefarm.platform.plugins.module_utils.container_servic
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.probes import Prober
 
 
-class Sdk:
-    def __init__(self, failures, message):
-        self.failures = failures
-        self.message = message
-        self.calls = 0
-
-    def update_container(self, container, restart_policy):
-        self.calls += 1
-        if self.calls <= self.failures:
-            raise RuntimeError(self.message)
-        return (container, restart_policy["Name"])
-
-
 @pytest.fixture
-def engine_with(monkeypatch):
+def engine_with(fake, monkeypatch):
     def make(failures, message="Cannot update container x: cannot update a stopped container"):
-        engine, sdk = Engine(), Sdk(failures, message)
-        monkeypatch.setattr(engine, "sdk", lambda **_options: sdk)
+        fake.refusals, fake.refusal = failures, message
         monkeypatch.setattr(engine_module, "POLICY_PAUSE", 0)
-        return engine, sdk
+        return fake.engine, fake
 
     return make
 
 
 def test_a_container_between_two_starts_is_updated_when_that_moment_has_passed(engine_with):
-    engine, sdk = engine_with(3)
+    engine, fake = engine_with(3)
     engine.set_policy("x", "no")
-    assert sdk.calls == 4
+    assert fake.updates == 4
+    assert fake.asked["/containers/x/update"] == ("POST", {"RestartPolicy": {"Name": "no"}})
 
 
 def test_a_moment_that_does_not_pass_is_an_error(engine_with):
-    engine, sdk = engine_with(1000)
-    with pytest.raises(ServiceError, match="restart policy"):
+    engine, fake = engine_with(1000)
+    with pytest.raises(ServiceError, match="could not set the restart policy of x: Cannot update container x"):
         engine.set_policy("x", "no")
-    assert sdk.calls == engine_module.POLICY_ATTEMPTS
+    assert fake.updates == engine_module.POLICY_ATTEMPTS
 
 
 def test_any_other_refusal_is_an_error_at_once(engine_with):
-    engine, sdk = engine_with(1, "no such container")
+    engine, fake = engine_with(1, "no such container")
     with pytest.raises(ServiceError, match="no such container"):
         engine.set_policy("x", "no")
-    assert sdk.calls == 1
+    assert fake.updates == 1
+
+
+def test_an_engine_that_is_restarted_is_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(engine_module, "PATIENCE_PAUSE", 0.01)
+    path = tmp_path / "docker.sock"
+    engine = Engine(str(path))
+    with FakeEngine(path) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        engine.rename("x", "y")
+        server.shutdown()
+    path.unlink()
+
+    def come_back():
+        server = FakeEngine(path)
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+
+    timer = threading.Timer(0.3, come_back)
+    timer.start()
+    engine.rename("x", "z")
+    timer.join()
+
+
+def test_an_engine_that_never_answered_is_missing_at_once(tmp_path):
+    began = time.monotonic()
+    with pytest.raises(engine_module.EngineMissing):
+        Engine(str(tmp_path / "docker.sock")).get("/version")
+    assert time.monotonic() - began < 1
 
 
 def frame(stream, content):
@@ -71,6 +85,7 @@ class FakeEngine(socketserver.ThreadingUnixStreamServer):
 
     daemon_threads = True
     created, inspected, code, parts, pause, heard = 201, 200, 0, (), 0.0, None
+    refusals, refusal, updates = 0, "", 0
 
     def __init__(self, path):
         super().__init__(str(path), Handler)
@@ -93,6 +108,12 @@ class Handler(socketserver.StreamRequestHandler):
             "/containers/web/exec": (self.server.created, {"Id": "one"} if self.server.created == 201 else {"message": "Container web is paused"}),
             "/exec/one/json": (self.server.inspected, {"ExitCode": self.server.code}),
         }
+        if path.endswith("/update"):
+            self.server.updates += 1
+            refused = self.server.updates <= self.server.refusals
+            answers[path] = (409, {"message": self.server.refusal}) if refused else (200, {"Warnings": None})
+        if "/rename" in path:
+            answers[path] = (204, None)
         if path in answers:
             status, document = answers[path]
             content = json.dumps(document).encode()

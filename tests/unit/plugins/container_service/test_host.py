@@ -31,6 +31,22 @@ def test_connections_of_both_kinds_of_publishing():
     assert host.count_established([HEAD, mapped], "127.0.0.1", 15000) == 1
 
 
+def test_connections_from_an_address_that_does_not_count():
+    stream = HEAD + "0: 0200007F:C001 0100007F:3A98 01\n1: 0000000000000000FFFF00000200007F:C002 0000000000000000FFFF00000100007F:3A98 01\n"
+    request = HEAD + "0: 0100007F:C003 0100007F:3A98 01\n"
+    assert host.count_established([stream, request], "127.0.0.1", 15000) == 3
+    assert host.count_established([stream, request], "127.0.0.1", 15000, "127.0.0.2") == 1
+
+
+def test_outputs_are_kept_in_a_bounded_number(tmp_path, monkeypatch):
+    monkeypatch.setattr(host, "OUTPUTS", str(tmp_path / "outputs"))
+    monkeypatch.setattr(host, "OUTPUTS_KEPT", 2)
+    droplet = host.Host("web", str(tmp_path / "state"))
+    paths = [droplet.keep_output("web.migrate", ["one", "two"], now) for now in (0, 60, 120)]
+    assert sorted(os.listdir(tmp_path / "outputs")) == [os.path.basename(path) for path in paths[1:]]
+    assert (tmp_path / "outputs" / "web.migrate.19700101T000200Z.log").read_text() == "one\ntwo\n"
+
+
 def test_connections_of_this_machine():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
@@ -53,7 +69,7 @@ def test_lock_names_its_holder(tmp_path):
 def test_release_folder(tmp_path):
     droplet = host.Host("web", str(tmp_path / "state"))
     files = [{"path": "/etc/a", "content": "x", "mode": "0440"}]
-    droplet.write_release("abc", "sha256:1", files, (os.getuid(), os.getgid()))
+    droplet.write_release("abc", "sha256:1", {"retain": 2}, files, (os.getuid(), os.getgid()))
     assert stat.S_IMODE(os.stat(droplet.folder("abc")).st_mode) == 0o711
     assert stat.S_IMODE(os.stat(droplet.folder("abc") + "/etc__a").st_mode) == 0o440
     assert droplet.releases() == {"abc": "sha256:1"} and droplet.read_file("abc", "/etc/a") == "x"
@@ -80,7 +96,7 @@ def test_full_disk_is_explained(tmp_path):
     droplet = host.Host("web", str(tmp_path / "state"))
     (tmp_path / "state").write_text("a file where a folder should be")
     with pytest.raises(ServiceError, match=r"Writing .*state.* failed: "):
-        droplet.write_release("abc", "sha256:1", [], None)
+        droplet.write_release("abc", "sha256:1", {}, [], None)
 
 
 def test_mount_sources(tmp_path):

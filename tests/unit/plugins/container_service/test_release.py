@@ -255,7 +255,7 @@ def test_drain_gives_up_at_its_limit_and_says_so():
     droplet = fakes.Droplet(True)
     fakes.run(droplet, "rolling", "a:1")
     made = fakes.release(droplet, "rolling", "b:1", drain_timeout=5)
-    made.host.connections = lambda address, port: 2 if port == 15000 else 0
+    droplet.connected = {15000: 2}
     made.present()
     assert "2 connections" in made.warnings[0] and droplet.running() == ["web"]
 
@@ -266,11 +266,105 @@ def test_the_old_release_is_left_in_peace_after_its_last_answer():
     fakes.run(droplet, "rolling", "a:1")
     made = fakes.release(droplet, "rolling", "b:1", drain_quiet=3)
     began = made.clock.monotonic()
-    made.host.connections = lambda address, port: 1 if made.clock.monotonic() < began + 20 else 0
+    made.host.connections = lambda address, port, besides: 1 if made.clock.monotonic() < began + 20 else 0
     stop, stopped = made.engine.stop, []
     made.engine.stop = lambda *arguments: stopped.append(made.clock.monotonic()) or stop(*arguments)
     made.present()
     assert stopped[0] >= began + 20 + 3 - 0.4
+
+
+def test_quiet_time_before_the_last_look_counts():
+    """The old release is not asked any more while the new one settles: nobody has to wait twice."""
+    droplet = fakes.Droplet(True)
+    fakes.run(droplet, "rolling", "a:1")
+    began = droplet.clock.monotonic()
+    fakes.run(droplet, "rolling", "b:1", healthy_after=1, settle=5, drain_quiet=3)
+    assert droplet.clock.monotonic() - began < 5 + 2
+
+
+def test_event_streams_are_not_waited_for():
+    droplet = fakes.Droplet(True)
+    fakes.run(droplet, "rolling", "a:1")
+    upstream = dict(fakes.parameters("rolling", "b:1")["upstream"], stream_source="127.0.0.2")
+    fakes.run(droplet, "rolling", "b:1", upstream=upstream)
+    assert droplet.left_out == "127.0.0.2"
+
+
+def test_phases_one_by_one():
+    droplet = fakes.Droplet(True)
+    fakes.run(droplet, "rolling", "a:1")
+    assert [fakes.run(droplet, "rolling", "b:1", operation=phase).phase for phase in ("stage", "switch", "settle")] == ["staged", "switched", "settled"]
+    assert droplet.serving() == "b:1" and fakes.ports_of(droplet.file) == [15001]
+    assert sorted(droplet.running()) == ["web", "web.next"]
+    began = droplet.clock.monotonic()
+    made = fakes.release(droplet, "rolling", "b:1", settle=100)
+    made.commit(settled=True)
+    assert made.phase == "committed" and droplet.running() == ["web"]
+    assert droplet.clock.monotonic() - began < 3
+    for phase in ("switch", "settle", "commit"):
+        assert not fakes.run(droplet, "rolling", "b:1", operation=phase).changed
+
+
+def test_what_was_not_settled_is_watched_before_it_is_committed():
+    droplet = fakes.Droplet(True)
+    fakes.run(droplet, "rolling", "a:1")
+    fakes.run(droplet, "rolling", "b:1", operation="stage")
+    fakes.run(droplet, "rolling", "b:1", operation="switch")
+    began = droplet.clock.monotonic()
+    fakes.release(droplet, "rolling", "b:1", settle=50).commit(settled=True)
+    assert droplet.clock.monotonic() - began >= 50
+
+
+@BOTH
+def test_settle_takes_a_bad_one_back(update):
+    droplet = fakes.Droplet(update == "rolling")
+    fakes.run(droplet, update, "a:1")
+    fakes.run(droplet, update, "b:1", operation="stage")
+    fakes.run(droplet, update, "b:1", operation="switch")
+    droplet.unwell.add("b:1")
+    error = fails(droplet, update, "b:1", operation="settle")
+    assert "stopped answering" in error.message and droplet.serving() == "a:1" and droplet.running() == ["web"]
+
+
+@BOTH
+def test_a_crash_between_two_phases_is_not_forgotten(update):
+    """The engine has started it again, and it answers: a release that dies now and then is a bad one."""
+    droplet = fakes.Droplet(update == "rolling")
+    fakes.run(droplet, update, "a:1")
+    fakes.run(droplet, update, "b:1", operation="stage")
+    fakes.run(droplet, update, "b:1", operation="switch")
+    droplet.named("web.next").restarts = 1
+    assert "does not stay up" in fails(droplet, update, "b:1", operation="settle").message
+    assert droplet.serving() == "a:1" and droplet.running() == ["web"]
+
+
+@BOTH
+def test_settle_before_switch_is_refused(update):
+    droplet = fakes.Droplet(update == "rolling")
+    fakes.run(droplet, update, "a:1")
+    fakes.run(droplet, update, "b:1", operation="stage")
+    assert "does not serve yet" in fails(droplet, update, "b:1", operation="settle").message
+    assert droplet.serving() == "a:1"
+
+
+def test_one_shots_alone_touch_no_container():
+    droplet = fakes.Droplet(True)
+    fakes.run(droplet, "rolling", "a:1")
+    shot = dict(fakes.parameters("rolling", "b:1")["one_shots"][0], keep_output=True)
+    made = fakes.run(droplet, "rolling", "b:1", operation="run", one_shots=[shot])
+    assert made.phase == "ran" and droplet.ran_shots[-1] == "b:1" and droplet.running() == ["web"] and droplet.serving() == "a:1"
+    assert droplet.kept == [("web.migrate", ["the log of b:1"])] and made.one_shots[0]["file"] == "/outputs/web.migrate"
+    fakes.run(droplet, "rolling", "a:1")
+    assert [folder["files"] for folder in droplet.folders.values()] == [[], []]
+
+
+def test_of_retained_releases_one_for_each_image_stays():
+    droplet = fakes.Droplet(True)
+    for number, image in enumerate(["a:1", "b:1", "c:1", "c:1", "c:1"]):
+        fakes.run(droplet, "rolling", image, retain=2, env={"NUMBER": str(number)})
+    kept = sorted(c.body["Image"] for c in droplet.containers.values() if c.name != "web")
+    assert kept == ["b:1", "c:1"]
+    assert droplet.removed_images == ["sha256:a:1"]
 
 
 @BOTH

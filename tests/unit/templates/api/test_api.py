@@ -98,8 +98,26 @@ def test_extra_authorities_are_one_file_that_node_reads(declared):
     assert pathlib.PurePath(path).is_absolute()
 
 
-def test_migrations_run_from_the_new_image_and_never_with_its_shipped_command(repo):
+def test_migrations_run_from_the_new_image_and_never_with_its_shipped_command(declared, repo):
     task = yaml.safe_load((repo / "roles" / "api" / "tasks" / "main.yml").read_text())[0]["litefarm.platform.container_service"]
     assert task["command"] == ["node", "dist/app/src/server.js"]
-    assert [shot["name"] for shot in task["one_shots"]] == ["migrate"]
-    assert "migrate:latest" in task["one_shots"][0]["command"]
+    assert declared("state") == "present"
+    (shot,) = declared("one_shots")
+    assert "migrate:latest" in shot["command"] and shot["keep_output"]
+
+
+@pytest.mark.parametrize(("state", "command"), [("pending", "migrate:list"), ("migrate", "migrate:latest"), ("unlock", "migrate:unlock")])
+def test_commands_on_the_database_touch_no_container(declared, state, command):
+    assert declared("state", api_state=state) == "run"
+    (shot,) = declared("one_shots", api_state=state)
+    assert shot["command"][-1] == command
+
+
+def test_a_staged_release_finds_its_migrations_done(declared):
+    assert declared("state", api_state="stage") == "stage"
+    assert declared("one_shots", api_state="stage") == []
+
+
+def test_a_migration_does_not_wait_for_a_table_for_long(declared):
+    (shot,) = declared("one_shots", api_state="migrate", api_migration_lock_timeout=7)
+    assert shot["env"] == {"PGOPTIONS": "-c lock_timeout=7s"}

@@ -1,0 +1,71 @@
+#!/usr/bin/python
+# -*- coding: utf-8 -*-
+
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: image_pull
+short_description: Have images on a droplet before they are needed
+version_added: 0.1.0
+description:
+  - Pulls those images that the droplet does not have. So a release loses no time with it, and holds no lock meanwhile.
+author:
+  - LiteFarm platform maintainers (@LiteFarmOrg)
+requirements:
+  - Docker SDK for Python 5.0 or newer on the managed host (python3-docker)
+  - a Docker engine on the managed host, which knows the registries' credentials
+attributes:
+  check_mode:
+    description: Says which would be pulled.
+    support: full
+  diff_mode:
+    description: There is no text to compare.
+    support: none
+options:
+  images:
+    description: Images as C(name:tag) or C(name@sha256:digest).
+    type: list
+    elements: str
+    required: true
+seealso:
+  - module: litefarm.platform.container_service
+"""
+
+EXAMPLES = r"""
+- name: The droplet has the images of the release
+  litefarm.platform.image_pull:
+    images:
+      - registry.example.org/litefarm/api@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
+"""
+
+RETURN = r"""
+pulled:
+  description: The images that were missing.
+  returned: success
+  type: list
+  elements: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.litefarm.platform.plugins.module_utils.container_service.engine import Engine
+from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import ServiceError, reference
+
+
+def main():
+    module = AnsibleModule(argument_spec=dict(images=dict(type="list", elements="str", required=True)), supports_check_mode=True)
+    engine = Engine()
+    try:
+        missing = [image for image in module.params["images"] if engine.image_id(reference(image)) is None]
+        for image in [] if module.check_mode else missing:
+            engine.pull(reference(image))
+    except ServiceError as error:
+        module.fail_json(msg=error.report())
+    module.exit_json(changed=bool(missing), pulled=missing)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+#!/usr/bin/python
+# -*- coding: utf-8 -*-
+
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: release_info
+short_description: Tell what runs on a droplet, since when, and whether it is well
+version_added: 0.1.0
+description:
+  - Looks at the containers that M(litefarm.platform.container_service) manages. Changes nothing.
+author:
+  - LiteFarm platform maintainers (@LiteFarmOrg)
+attributes:
+  check_mode:
+    description: Nothing is ever changed.
+    support: full
+  diff_mode:
+    description: Nothing is ever changed.
+    support: none
+options:
+  services:
+    description: Names of the services to look for.
+    type: list
+    elements: str
+    required: true
+  images:
+    description: Images of which it is told whether the droplet has them.
+    type: list
+    elements: str
+    default: []
+  probe:
+    description: Whether the services are asked how they are, by the probes with which they were released.
+    type: bool
+    default: true
+  state_directory:
+    description: Directory of the host for configuration and secrets of releases, and locks.
+    type: path
+    default: /var/lib/litefarm
+seealso:
+  - module: litefarm.platform.container_service
+"""
+
+EXAMPLES = r"""
+- name: What runs is known
+  litefarm.platform.release_info:
+    services: [api, webapp]
+  register: litefarm_release_info
+"""
+
+RETURN = r"""
+services:
+  description: Service to what is there of it. A service without a current container is left out.
+  returned: always
+  type: dict
+  contains:
+    image:
+      description: The image as it was declared.
+      type: str
+    spec:
+      description: Hash of the whole declaration.
+      type: str
+    number:
+      description: Number of the release on this host.
+      type: int
+    state:
+      description: State of the container.
+      type: str
+      sample: running
+    since:
+      description: When the container was started, in UTC.
+      type: str
+      sample: "2026-11-24T20:15:00Z"
+    restarts:
+      description: How often the engine had to start it again.
+      type: int
+    port:
+      description: First host port.
+      type: int
+    healthy:
+      description: Whether all probes were answered well; null if there was nothing to ask.
+      type: bool
+    probes:
+      description: The answers.
+      type: list
+      elements: str
+    memory_mb:
+      description: Limit of the container's memory, in MiB.
+      type: int
+    update:
+      description: V(rolling) if a second container stands beside it during a release, V(recreate) if not; empty if that is not known.
+      type: str
+    previous:
+      description: Images of the retained releases, the newest first.
+      type: list
+      elements: str
+    under_way:
+      description: Whether a release of the service was begun and neither finished nor taken back.
+      type: bool
+missing_images:
+  description: Those of O(images) that the droplet does not have.
+  returned: always
+  type: list
+  elements: str
+memory_available_mb:
+  description: Memory that new processes can have without swapping, and free swap space, in MiB.
+  returned: always
+  type: int
+disk_free_mb:
+  description: Space that is free where the engine keeps images and containers, in MiB.
+  returned: always
+  type: int
+engine:
+  description: Whether an engine answers.
+  returned: always
+  type: bool
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.litefarm.platform.plugins.module_utils.container_service.info import running
+from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import ServiceError
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec=dict(
+            services=dict(type="list", elements="str", required=True),
+            images=dict(type="list", elements="str", default=[]),
+            probe=dict(type="bool", default=True),
+            state_directory=dict(type="path", default="/var/lib/litefarm"),
+        ),
+        supports_check_mode=True,
+    )
+    wanted = module.params
+    try:
+        answer = running(wanted["services"], wanted["images"], wanted["probe"], wanted["state_directory"])
+    except ServiceError as error:
+        module.fail_json(msg=error.report())
+    module.exit_json(changed=False, **answer)
+
+
+if __name__ == "__main__":
+    main()
