@@ -1,0 +1,120 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import multiprocessing
+import os
+import socket
+
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from ansible_collections.litefarm.platform.plugins.module_utils import ledger
+from ansible_collections.litefarm.platform.plugins.module_utils.variables import short_path
+from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import COLLECTION, evaluate, inventory_folders
+
+display = Display()
+
+# The process numbers of the machine itself, not of a container on it.
+MACHINE_PROCESSES = "pid:[4026531836]"
+
+
+class ActionModule(ActionBase):
+    """Says who asks for the lock, and takes one over whose process on this machine is gone."""
+
+    TRANSFERS_FILES = False
+
+    def run(self, tmp=None, task_vars=None):
+        result = super().run(tmp, task_vars)
+        task_vars = task_vars or {}
+        me = own_holder(operator(self._templar, task_vars))
+        arguments = {"holder": me, "unlock": unlock_command(task_vars), **self._task.args}
+        answer = self._ask(arguments, task_vars)
+        if answer.get("held") and arguments.get("state") == "locked" and process_gone(answer["lock"], me):
+            answer = self._ask(dict(arguments, takes_over=answer["lock"]["run"]), task_vars)
+        if answer.get("taken_over") and arguments.get("state") == "locked":
+            display.warning(answer["msg"])
+        return dict(result, **answer)
+
+    def _ask(self, arguments, task_vars):
+        return self._execute_module(module_name="litefarm.platform.deployment", module_args=arguments, task_vars=task_vars)
+
+
+def operator(templar, task_vars):
+    value, _reason = evaluate(templar, task_vars, "litefarm_operator")
+    if value:
+        return str(value)
+    # An operator who is root by sudo is still the person who logged in.
+    return os.environ.get("SUDO_USER") or os.environ.get("USER") or user_of_process()
+
+
+def user_of_process():
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "user %d" % os.getuid()
+
+
+def own_holder(who, proc="/proc"):
+    """Who and which process this is, as others can check it: numbers of processes are only known to be different under the same kernel."""
+    # A task runs in a process of its own; the run is its parent, which has this number even if it has just been killed.
+    parent = multiprocessing.parent_process()
+    pid = parent.pid if parent else os.getpid()
+    boot = _read("%s/sys/kernel/random/boot_id" % proc).strip()
+    processes = _link("%s/self/ns/pid" % proc)
+    machine = _read("/etc/machine-id").strip()
+    return {
+        "who": who,
+        "node": socket.gethostname(),
+        # Containers may share it, so it means something on a whole machine only.
+        "machine": _short_hash(machine) if machine and processes == MACHINE_PROCESSES else "",
+        "boot": _short_hash(boot + processes) if boot and processes else "",
+        "pid": pid,
+        "start": start_of(pid, proc),
+    }
+
+
+def process_gone(lock, me, proc="/proc"):
+    """Whether the lock's process is known to have ended. What cannot be known from here is not."""
+    if ledger.rebooted(lock, me):
+        return True
+    if not ledger.same_process(lock, me) or not str(lock.get("pid", "")).isdigit():
+        return False
+    return start_of(lock["pid"], proc) != lock.get("start") or not lock.get("start")
+
+
+def start_of(pid, proc="/proc"):
+    """When the process was started, in the kernel's ticks; empty if there is none, or only what is left until its parent asks for it."""
+    # The second field is the program's name in brackets, and may contain anything.
+    fields = _read("%s/%s/stat" % (proc, pid)).rpartition(")")[2].split()
+    return fields[19] if len(fields) > 19 and fields[0] not in ("Z", "X", "x") else ""
+
+
+def unlock_command(task_vars):
+    """As a person would type it here, with the inventories of this run: without them it would be about another environment."""
+    inventories = ["-i %s" % short_path(folder) for folder in inventory_folders(task_vars)]
+    playbook = short_path(os.path.join(os.path.realpath(COLLECTION), "playbooks", "unlock.yml"))
+    return " ".join(["ansible-playbook", *inventories, "litefarm.platform.unlock" if os.path.isabs(playbook) else playbook])
+
+
+def _read(path):
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def _link(path):
+    try:
+        return os.readlink(path)
+    except OSError:
+        return ""
+
+
+def _short_hash(text):
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

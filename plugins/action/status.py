@@ -1,0 +1,178 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import re
+import time
+
+from ansible.utils.display import Display
+
+from ansible_collections.litefarm.platform.plugins.module_utils import ledger
+from ansible_collections.litefarm.platform.plugins.module_utils.droplet_rules import first_line
+from ansible_collections.litefarm.platform.plugins.module_utils.verification.rows import duration, shortened
+from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import ControlNodeAction
+
+display = Display()
+
+SERVICES = {"service": "SERVICE", "where": "WHERE", "release": "RELEASE", "since": "SINCE (UTC)", "state": "STATE", "health": "HEALTH"}
+HISTORY = {"when": "WHEN (UTC)", "who": "WHO", "kind": "WHAT", "before": "FROM", "after": "TO", "took": "TOOK", "result": "RESULT", "message": "WHY"}
+NAMED = 5
+COLOURS = {"FAIL": "red", "failed": "red", "unknown": "yellow", "interrupted": "yellow"}
+
+
+class ActionModule(ControlNodeAction):
+    """Prints what runs where, who holds the lock and what was released, and never fails because of it."""
+
+    def run(self, tmp=None, task_vars=None):
+        result = super().run(tmp, task_vars)
+        _validated, arguments = self.validate_argument_spec(
+            argument_spec={
+                "services": {"type": "list", "elements": "str", "required": True},
+                "ledger": {"type": "dict", "required": True},
+                "lines": {"type": "int", "default": 10},
+            }
+        )
+        now, hostvars, groups = time.time(), task_vars["hostvars"], task_vars["groups"]
+        droplets = {
+            host: ([name for name in arguments["services"] if host in (groups.get(name) or [])], hostvars[host].get("litefarm_release_info") or {})
+            for host in task_vars["ansible_play_hosts_all"]
+        }
+        book = arguments["ledger"]
+        history = book.get("history") or []
+        rows, notes = service_rows(droplets, arguments["services"], history, now)
+        notes += [lock_line(book, now), *bad_line(history)]
+        self._show(SERVICES, rows, "health")
+        for note in notes:
+            display.display(note)
+        if history and arguments["lines"] > 0:
+            display.display("")
+            self._show(HISTORY, history_rows(history[-arguments["lines"] :]), "result")
+        result.update(changed=False, rows=rows, notes=notes)
+        return result
+
+    @staticmethod
+    def _show(columns, rows, telling):
+        head, *lines = table(columns, rows)
+        display.display(head)
+        for line, row in zip(lines, rows):
+            display.display(line, color=COLOURS.get(row[telling]))
+
+
+def table(columns, rows):
+    """Aligned lines, the titles first."""
+    cells = [list(columns.values())] + [[str(each[key]) for key in columns] for each in rows]
+    widths = [max(len(line[index]) for line in cells) for index in range(len(columns))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in cells]
+
+
+def service_rows(droplets, order, history, now):
+    """Rows, and what they leave unsaid: droplets to (expected services, what release_info found)."""
+    rows, notes, commits = [], [], {}
+    for host, (expected, found) in droplets.items():
+        absent, reason = absence(found)
+        if reason:
+            notes.append("%s %s" % (host, reason))
+        services = found.get("services") or {}
+        # A droplet whose services are nobody's business here is told of only if it is ill.
+        for name in [each for each in order if each in expected or each in services] or (["-"] if reason else []):
+            seen = services.get(name)
+            if seen is None:
+                rows.append({"service": name, "where": host, "release": "-", "since": "-", "state": absent, "health": "unknown" if reason else "FAIL"})
+                continue
+            record = record_of(name, seen["image"], history)
+            if record:
+                commits.setdefault(record["to"]["commit"], (ledger.name_of(record["to"]), []))[1].append("%s on %s" % (name, host))
+            rows.append(
+                {
+                    "service": name,
+                    "where": host,
+                    "release": ledger.name_of(record["to"]) if record else seen.get("version") or short_image(seen["image"]),
+                    "since": when(seen.get("since"), now),
+                    "state": state_of(seen),
+                    "health": {True: "ok", False: "FAIL"}.get(seen.get("healthy"), "-"),
+                }
+            )
+            if seen.get("healthy") is False:
+                notes.append("%s on %s is not healthy: %s" % (name, host, shortened("; ".join(seen.get("probes") or []) or "it is %s" % seen["state"], 300)))
+    if len(commits) > 1:
+        parts = ["%s: %s" % (name, ", ".join(places)) for name, places in commits.values()]
+        notes.append("%d releases run side by side (%s): release one of them everywhere with playbooks/deploy.yml." % (len(commits), "; ".join(parts)))
+    ranks = {name: number for number, name in enumerate(order)}
+    return sorted(rows, key=lambda each: ranks.get(each["service"], len(ranks))), notes
+
+
+def absence(found):
+    """The state of a service that was not found, and the reason, if it is the droplet's."""
+    if found.get("unreachable") or not found:
+        return "unreachable", "does not answer: %s" % shortened(first_line(found.get("msg") or "it was not asked"), 200)
+    if found.get("failed"):
+        return "unknown", "cannot be looked at: %s" % shortened(first_line(found.get("msg") or ""), 200)
+    if found.get("engine") is False:
+        return "no engine", "has no engine that answers: its services may run, or not."
+    return "missing", ""
+
+
+def record_of(service, image, history):
+    """The newest line about a service's image; best one of a run that ended well."""
+    records = [each for each in reversed(history) if each["images"].get(service) == image and each["to"]["commit"]]
+    return next((each for each in records if each["result"] == "ok"), records[0] if records else None)
+
+
+def short_image(image):
+    """registry.example.org/litefarm/api@sha256:6c3c624b58db… as api@sha256:6c3c624b58db"""
+    return re.sub(r"(sha256:[0-9a-f]{12})[0-9a-f]+", r"\1", image).rpartition("/")[2]
+
+
+def state_of(seen):
+    parts = [seen["state"]]
+    if seen.get("restarts"):
+        parts.append("%d restart%s" % (seen["restarts"], "" if seen["restarts"] == 1 else "s"))
+    if seen.get("under_way"):
+        parts.append("release under way")
+    return ", ".join(parts)
+
+
+def when(text, now):
+    moment = ledger.moment(text)
+    return "%s (%s)" % (short_time(text), duration(max(0, now - moment))) if moment else "-"
+
+
+def short_time(text):
+    return text[:16].replace("T", " ")
+
+
+def lock_line(book, now):
+    if "lock" not in book:
+        return "The lock and the history cannot be read: %s" % shortened(first_line(book.get("msg") or "their droplet was not asked"), 200)
+    lock = book["lock"]
+    if not lock:
+        return "Nobody holds the deploy lock."
+    ends = "it expires at %s" if ledger.moment(lock["expires"]) > now else "it expired at %s, and the next run takes it over"
+    since = "%s (%s)" % (lock["since"], duration(max(0, now - ledger.moment(lock["since"]))))
+    return "%s holds the deploy lock since %s for %s; %s." % (ledger.holder_of(lock), since, lock["what"], ends % lock["expires"])
+
+
+def bad_line(history):
+    bad = ledger.marked_bad(history)
+    # The newest first. Of some, only a rollback from them may still be known.
+    names = {each[side]["commit"]: ledger.name_of(each[side]) for each in reversed(history) for side in ("to", "from") if each[side]["commit"] in bad}
+    more = " and %d older ones" % (len(names) - NAMED) if len(names) > NAMED else ""
+    return ["Marked bad: %s%s." % (", ".join(list(names.values())[:NAMED]), more)] if names else []
+
+
+def history_rows(history):
+    return [
+        {
+            "when": short_time(each["time"]),
+            "who": shortened(each["who"], 20),
+            "kind": each["kind"],
+            "before": ledger.name_of(each["from"]) if each["from"]["commit"] or each["from"]["version"] else "-",
+            "after": ledger.name_of(each["to"]) if each["to"]["commit"] or each["to"]["version"] else "-",
+            "took": "-" if each["seconds"] is None else duration(each["seconds"]),
+            "result": each["result"],
+            "message": shortened(each["message"], 100),
+        }
+        for each in history
+    ]

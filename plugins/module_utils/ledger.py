@@ -1,0 +1,459 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The environment's lock and its history, on one of its droplets; and what the history says about a way back."""
+
+from __future__ import annotations
+
+import calendar
+import contextlib
+import fcntl
+import json
+import os
+import re
+import time
+
+from .verification.rows import duration, shortened
+
+KINDS = ("deploy", "site", "rollback")
+RESULTS = ("ok", "failed", "interrupted")
+# Lines that the history keeps: years of releases, and still a file that is read in a millisecond.
+KEPT = 1000
+MESSAGE = 500
+MINUTES = 60
+# Nobody is at the files for longer than some milliseconds.
+PATIENCE = 10
+UNLOCK = "ansible-playbook playbooks/unlock.yml"
+STAMP = "%Y-%m-%dT%H:%M:%SZ"
+COMMIT = re.compile(r"^[0-9a-f]{7,40}$")
+
+EXPIRED = "it had expired"
+GONE = "its process is gone"
+
+
+class LedgerError(Exception):
+    """What a person reads: one sentence."""
+
+
+class Held(LedgerError):
+    """The lock is another run's."""
+
+    def __init__(self, message, lock):
+        super().__init__(message)
+        self.lock = lock
+
+
+def stamp(seconds):
+    return time.strftime(STAMP, time.gmtime(seconds))
+
+
+def moment(text):
+    """The seconds of a stamp, or 0 of anything else."""
+    try:
+        return calendar.timegm(time.strptime(str(text), STAMP))
+    except ValueError:
+        return 0
+
+
+def holder_of(lock):
+    return "%s on %s" % (lock["who"], lock["node"]) if lock["node"] else lock["who"]
+
+
+def held(lock, now, unlock=UNLOCK):
+    return "%s has held the deploy lock since %s (%s) for %s: wait until it ends, at the latest until %s, when it expires, or break it with %s." % (
+        holder_of(lock),
+        lock["since"],
+        duration(max(0, now - moment(lock["since"]))),
+        lock["what"],
+        lock["expires"],
+        unlock,
+    )
+
+
+def same_process(lock, holder):
+    """Whether the holder speaks for the kernel and process numbers that the lock was taken under."""
+    return bool(lock.get("boot")) and lock["boot"] == holder.get("boot")
+
+
+def rebooted(lock, holder):
+    """Whether the lock was taken on the holder's machine before that was started anew."""
+    if not (lock.get("machine") and lock.get("boot") and holder.get("boot")):
+        return False
+    return (lock["machine"], lock["node"]) == (holder.get("machine"), holder.get("node")) and lock["boot"] != holder["boot"]
+
+
+class Ledger:
+    """The two files. Every change is made under flock, and is either on the disk as a whole or not at all."""
+
+    def __init__(self, directory, unlock=UNLOCK, clock=time.time):
+        self.directory = directory
+        self.unlock_command = unlock
+        self.clock = clock
+        self.lock_path = os.path.join(directory, "lock.json")
+        self.history_path = os.path.join(directory, "history.jsonl")
+        self.guard_path = os.path.join(directory, ".guard")
+
+    # -- reading: needs no guard, because a file is only ever replaced or appended to --------------------------------------------
+
+    def lock(self):
+        """The present lock, expired or not, or None."""
+        with _explained(self.lock_path):
+            try:
+                with open(self.lock_path, encoding="utf-8", errors="replace") as file:
+                    found, changed = file.read(), os.fstat(file.fileno()).st_mtime
+            except FileNotFoundError:
+                return None
+        try:
+            lock = json.loads(found)
+            if moment(lock["since"]) and moment(lock["expires"]) and all(isinstance(lock[key], str) for key in ("run", "what", "who", "node")):
+                return lock
+        except (ValueError, KeyError, TypeError):
+            pass
+        # Somebody wrote in it: it counts as a lock like any other, and so it can expire and be broken.
+        what = "something unknown, because %s cannot be read" % self.lock_path
+        return {"run": "", "what": what, "who": "somebody", "node": "", "since": stamp(changed), "expires": stamp(changed + MINUTES * 60), "plan": {}}
+
+    def history(self, lines=KEPT):
+        """The newest records, the newest last. A line that a power cut tore is none."""
+        return [each for each in map(_record, self._lines()) if each is not None][-lines:] if lines > 0 else []
+
+    def _lines(self):
+        with _explained(self.history_path):
+            try:
+                with open(self.history_path, encoding="utf-8", errors="replace") as file:
+                    return [line for line in file.read().split("\n") if line.strip()]
+            except FileNotFoundError:
+                return []
+
+    # -- the lock ----------------------------------------------------------------------------------------------------------------
+
+    def take(self, run, what, holder, minutes=MINUTES, takes_over="", plan=None, apply=True):
+        """Return the lock of this run, and the one that it replaced, if any, with why; or raise Held."""
+        with self._guard(apply):
+            now, present = self.clock(), self.lock()
+            why = self._why_replaceable(present, run, takes_over, now)
+            own = present is not None and present["run"] == run
+            who, node = shortened(holder.get("who") or "somebody", 60), shortened(holder.get("node") or "", 60)
+            since = present["since"] if own else stamp(now)
+            lock = dict(holder, who=who, node=node, run=run, what=shortened(what, 200), since=since, expires=stamp(now + minutes * 60), plan=plan or {})
+            if apply:
+                if why:
+                    self._interrupted(present, why, now)
+                self._replace(self.lock_path, json.dumps(lock))
+            return lock, dict(present, why=why) if why else None
+
+    def _why_replaceable(self, present, run, takes_over, now):
+        if present is None or present["run"] == run:
+            return None
+        if takes_over and present["run"] == takes_over:
+            return GONE
+        if moment(present["expires"]) <= now:
+            return EXPIRED
+        raise Held(held(present, now, self.unlock_command), present)
+
+    def check(self, run, minutes=MINUTES, apply=True):
+        """Return the lock and extend it, or raise LedgerError if it is not this run's any more."""
+        with self._guard(apply):
+            now, present = self.clock(), self.lock()
+            # A check run has not written the lock that it would have taken.
+            if present is None and not apply:
+                return None
+            if present is None or present["run"] != run:
+                raise LedgerError(self._lost(run, present))
+            lock = dict(present, expires=stamp(max(moment(present["expires"]), now + minutes * 60)))
+            if apply:
+                self._replace(self.lock_path, json.dumps(lock))
+            return lock
+
+    def _lost(self, run, present):
+        reason = next((each["message"] for each in reversed(self.history()) if each["run"] == run and each["result"] == "interrupted"), "")
+        return "This run does not hold the deploy lock any more%s: nothing more is changed, see playbooks/status.yml, and then run it again%s." % (
+            " (%s)" % reason.rstrip(".") if reason else "",
+            " when %s, who holds it now for %s, is done" % (holder_of(present), present["what"]) if present else "",
+        )
+
+    def give_back(self, run, record=None, holder=None, apply=True):
+        """Append the record, remove the lock, and return a warning if it was not this run's any more."""
+        with self._guard(apply):
+            present = self.lock()
+            own = present is not None and present["run"] == run
+            try:
+                # In this order: a run that dies in between is not recorded as interrupted. A record that is refused keeps no lock.
+                check_record(record)
+                if record is not None and apply:
+                    self._append(complete(record, self.clock(), present if own else dict(holder or {}, run=run)))
+            finally:
+                if own and apply:
+                    self._remove_lock()
+        if own or not apply:
+            return None
+        now_held = "%s holds it for %s" % (holder_of(present), present["what"]) if present else "nobody holds it"
+        return "The deploy lock was not this run's any more when it ended: somebody broke it or it expired, and now %s." % now_held
+
+    def break_lock(self, who, only="", apply=True):
+        """Remove the lock, whoever holds it, and return it with why; None if there is none."""
+        with self._guard(apply):
+            present = self.lock()
+            if present is None or (only and present["run"] != only):
+                return None
+            why = "broken by %s" % who
+            if apply:
+                self._interrupted(present, why, self.clock())
+                self._remove_lock()
+            return dict(present, why=why)
+
+    # -- the history -------------------------------------------------------------------------------------------------------------
+
+    def record(self, record, holder=None, apply=True):
+        check_record(record)
+        with self._guard(apply):
+            if apply:
+                present = self.lock()
+                own = present is not None and present["run"] == record.get("run")
+                self._append(complete(record, self.clock(), present if own else holder or {}))
+
+    def _interrupted(self, lock, why, now):
+        """The run that held the lock gets its line, unless it has written one and died before it gave the lock back."""
+        if lock["run"] and any(each["run"] == lock["run"] for each in self.history()):
+            return
+        plan = lock.get("plan") if isinstance(lock.get("plan"), dict) else {}
+        message = "%s did not end: its lock was taken away because %s" % (lock["what"], why)
+        if why.startswith("broken"):
+            message = "%s did not end: its lock was %s" % (lock["what"], why)
+        fields = dict(plan, result="interrupted", kind=plan.get("kind") or next((kind for kind in KINDS if lock["what"].startswith(kind)), ""), message=message)
+        self._append(complete(fields, now, lock))
+
+    def _append(self, record):
+        lines = self._lines()
+        torn = bool(lines) and not _ends_with_newline(self.history_path)
+        if torn and not _whole(lines[-1]):
+            lines.pop()
+        line = json.dumps(record)
+        if torn or len(lines) >= KEPT:
+            self._replace(self.history_path, "".join("%s\n" % each for each in [*lines, line][-KEPT:]))
+            return
+        with _explained(self.history_path), open(self.history_path, "a", encoding="utf-8") as file:
+            os.fchmod(file.fileno(), 0o600)
+            file.write("%s\n" % line)
+            file.flush()
+            os.fsync(file.fileno())
+        if not lines:
+            _sync(self.directory)
+
+    # -- files -------------------------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _guard(self, apply):
+        """Alone with the files until the end of the block, however that comes. What writes nothing also leaves nothing behind."""
+        if not apply:
+            yield
+            return
+        with _explained(self.directory):
+            os.makedirs(self.directory, mode=0o700, exist_ok=True)
+            file = open(self.guard_path, "a", encoding="utf-8")
+        with file:
+            limit = time.monotonic() + PATIENCE
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() >= limit:
+                        raise LedgerError(
+                            "Another process has been at %s for %d s: find it with fuser %s on the droplet and end it."
+                            % (self.directory, PATIENCE, self.guard_path)
+                        ) from None
+                    time.sleep(0.02)
+            yield
+
+    def _remove_lock(self):
+        with _explained(self.lock_path):
+            os.unlink(self.lock_path)
+            _sync(self.directory)
+
+    def _replace(self, path, content):
+        temporary = "%s.new" % path
+        with _explained(path):
+            with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+            _sync(self.directory)
+
+
+def _record(line):
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return complete(record, 0, {}) if isinstance(record, dict) and record.get("result") in RESULTS else None
+
+
+def _whole(line):
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True
+
+
+# What a record may say, and as what.
+FIELDS = {
+    **dict.fromkeys(("time", "started", "who", "run", "kind", "result", "message"), str),
+    **dict.fromkeys(("from", "to", "images"), dict),
+    **dict.fromkeys(("migrations", "services", "hosts"), list),
+    "seconds": (int, float),
+}
+
+
+def check_record(record):
+    """Raise LedgerError for a record that nobody could read later. None and keys with None are as if they were not there."""
+    if record is None:
+        return
+    for key, choices in (("kind", KINDS), ("result", RESULTS)):
+        if record.get(key) not in choices:
+            raise LedgerError("%s of record is %s: give one of %s." % (key, record.get(key) or "missing", ", ".join(choices)))
+    for key, value in record.items():
+        if key not in FIELDS:
+            raise LedgerError("record has a key %s that no record has: correct it to one of %s." % (key, ", ".join(FIELDS)))
+        if value is not None and not isinstance(value, FIELDS[key]):
+            raise LedgerError("%s of record is %s, which is of the wrong kind: see ansible-doc litefarm.platform.deployment." % (key, shortened(value, 60)))
+    for key in ("time", "started"):
+        if record.get(key) and not moment(record[key]):
+            raise LedgerError("%s of record is %s: give it as 2026-07-01T10:00:00Z." % (key, shortened(record[key], 60)))
+
+
+def complete(fields, now, lock):
+    """A record with all its keys: what is not said is the lock's, or empty."""
+
+    def of(key):
+        return fields[key] if fields.get(key) is not None else lock.get(key)
+
+    started = fields.get("started") or lock.get("since") or fields.get("time") or stamp(now)
+    end = fields.get("time") or stamp(now)
+    seconds = fields.get("seconds")
+    # Nobody knows when an interrupted run ended.
+    if seconds is None and fields["result"] != "interrupted":
+        seconds = max(0, moment(end) - moment(started))
+    return {
+        "time": end,
+        "started": started,
+        "seconds": seconds,
+        "who": of("who") or "",
+        "run": of("run") or "",
+        "kind": fields.get("kind") or "",
+        "result": fields["result"],
+        "from": _release(fields.get("from")),
+        "to": _release(fields.get("to")),
+        "images": fields.get("images") or {},
+        "migrations": fields.get("migrations") or [],
+        "services": fields.get("services") or [],
+        "hosts": fields.get("hosts") or [],
+        "message": shortened(fields.get("message") or "", MESSAGE),
+    }
+
+
+def _release(value):
+    value = value if isinstance(value, dict) else {}
+    return {key: str(value.get(key) or "") for key in ("version", "commit")}
+
+
+def _ends_with_newline(path):
+    with open(path, "rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) == b"\n"
+
+
+def _sync(directory):
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _explained(path):
+    """A full disk is a sentence, not a traceback."""
+    try:
+        yield
+    except OSError as error:
+        raise LedgerError("%s cannot be used on the droplet (%s): correct that, and run this again." % (path, error.strerror or error)) from error
+
+
+# -- what the history says: records with the newest last, as Ledger.history returns them -----------------------------------------
+
+
+def name_of(release):
+    """v1.2.3 (abcdef0)"""
+    version, commit = release.get("version") or "", (release.get("commit") or "")[:7]
+    if version and commit and not (release.get("commit") or "").startswith(version):
+        return "%s (%s)" % (version, commit)
+    return commit or version or "nothing"
+
+
+def last_good(history):
+    """The newest record of a run that ended well with a release in place, or None."""
+    return next((each for each in reversed(history) if each["result"] == "ok" and each["to"]["commit"]), None)
+
+
+def marked_bad(history):
+    """Commits whose last news is that they failed, or that somebody went back from them."""
+    bad = set()
+    for each in history:
+        before, after = each["from"]["commit"], each["to"]["commit"]
+        if each["result"] == "ok":
+            if each["kind"] == "rollback" and before and before != after:
+                bad.add(before)
+            bad.discard(after)
+        # Where the release stays the same, what failed was something else: it ran before, and it runs now.
+        elif each["result"] == "failed" and after and after != before:
+            bad.add(after)
+    return bad
+
+
+def rollback_target(history, wanted=None, force=False):
+    """The record of the release to go back to, or LedgerError."""
+    current = last_good(history)
+    if current is None:
+        raise LedgerError("There is nothing to go back to: the history of this environment has no release that ended well.")
+    running = current["to"]
+    kept, versions = {}, {}
+    for each in reversed(history):
+        if each["result"] == "ok" and each["to"]["commit"]:
+            kept.setdefault(each["to"]["commit"], each)
+            versions.setdefault(each["to"]["version"], set()).add(each["to"]["commit"])
+    bad = set() if force else marked_bad(history)
+    if wanted:
+        return _named(str(wanted).strip(), kept, versions, running, bad)
+    earlier = {commit: each for commit, each in kept.items() if commit != running["commit"]}
+    if not earlier:
+        raise LedgerError("There is nothing to go back to: %s is the only release in the history of this environment." % name_of(running))
+    target = next((each for commit, each in earlier.items() if commit not in bad), None)
+    if target is None:
+        raise LedgerError("Every earlier release is marked bad (%s): name one with -e force=true if it has to be." % _names(earlier.values()))
+    return target
+
+
+def _named(wanted, kept, versions, running, bad):
+    matches = [each for commit, each in kept.items() if commit in versions.get(wanted, ())]
+    if not matches and COMMIT.match(wanted.lower()):
+        matches = [each for commit, each in kept.items() if commit.startswith(wanted.lower())]
+    others = [each for commit, each in kept.items() if commit != running["commit"]]
+    if not matches:
+        known = "there are %s" % _names(others) if others else "there is no other one than %s, which runs now" % name_of(running)
+        raise LedgerError("There is no release %s in the history of this environment: %s." % (wanted, known))
+    if len(matches) > 1:
+        raise LedgerError("%s names %d releases (%s): give the commit, or more of it." % (wanted, len(matches), _names(matches)))
+    target = matches[0]
+    if target["to"]["commit"] == running["commit"]:
+        raise LedgerError("%s is what runs now: name another release (%s)." % (name_of(running), _names(others) or "there is no other one in the history"))
+    if target["to"]["commit"] in bad:
+        raise LedgerError("%s is marked bad, because it failed or was taken back: say -e force=true if it has to be this one." % name_of(target["to"]))
+    return target
+
+
+def _names(records):
+    names = [name_of(each["to"]) for each in records]
+    return ", ".join(names[:10]) + (" and %d older ones" % (len(names) - 10) if len(names) > 10 else "")

@@ -1,0 +1,148 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a history says about the way back. A history is written as a line of steps, oldest first."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.litefarm.platform.plugins.module_utils.ledger import LedgerError, complete, last_good, marked_bad, name_of, rollback_target
+
+
+def release(name):
+    """`a` is the release of version va, whose commit is made of its letter."""
+    return {"version": "v%s" % name, "commit": name * 40} if name else {}
+
+
+def history(text):
+    """`a>b` is a deploy that ended well, `a>b!` one that failed, `a>b?` an interrupted one, `a<b` a rollback from b to a, `a=` a site run."""
+    records = []
+    for step in text.split():
+        result = {"!": "failed", "?": "interrupted"}.get(step[-1], "ok")
+        step = step.rstrip("!?")
+        kind = "rollback" if "<" in step else "site" if "=" in step else "deploy"
+        before, after = (step.partition("<")[::-2]) if "<" in step else (step[0], step[0]) if "=" in step else step.partition(">")[::2]
+        records.append(complete({"kind": kind, "result": result, "from": release(before), "to": release(after)}, 0, {}))
+    return records
+
+
+def test_the_notation_of_these_tests():
+    (step,) = history("a<b")
+    assert (step["kind"], step["from"]["version"], step["to"]["version"]) == ("rollback", "vb", "va")
+    (step,) = history("a>b!")
+    assert (step["kind"], step["result"], step["from"]["version"], step["to"]["version"]) == ("deploy", "failed", "va", "vb")
+
+
+@pytest.mark.parametrize(("text", "expected"), [(">a a>b", "vb"), (">a a>b!", "va"), (">a a>b b>c?", "vb"), (">a a>b a<b", "va"), (">a!", None), ("", None)])
+def test_the_last_good_release(text, expected):
+    good = last_good(history(text))
+    assert (good and good["to"]["version"]) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "bad"),
+    [
+        ("", ""),
+        (">a a>b", ""),
+        (">a a>b!", "b"),
+        (">a a>b! a>b", ""),
+        (">a a>b a<b", "b"),
+        (">a a>b a<b a>b", ""),
+        # A rollback that failed says nothing about the release that it could not leave.
+        (">a a>b a<b!", "a"),
+        # A release that fails and then succeeds, and is then taken back.
+        (">a a>b! a>b a<b", "b"),
+        (">a a>b b>c! b>c?", "c"),
+        # What ran before and after a failed run of everything is not what failed.
+        (">a a=!", ""),
+        (">a a>b a<b b=!", "b"),
+    ],
+)
+def test_marked_bad(text, bad):
+    assert marked_bad(history(text)) == {letter * 40 for letter in bad}
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted", "force", "expected"),
+    [
+        (">a a>b", None, False, "va"),
+        (">a a>b b>c", None, False, "vb"),
+        (">a a>b b=", None, False, "va"),
+        # Twice back goes two releases back, not forth again.
+        (">a a>b b>c b<c", None, False, "va"),
+        (">a a>b b>c b<c", None, True, "vc"),
+        # A failed release was never left, and is never a target.
+        (">a a>b b>c!", None, False, "va"),
+        (">a a>b b>c", "va", False, "va"),
+        (">a a>b b>c", "a" * 40, False, "va"),
+        (">a a>b b>c", "a" * 7, False, "va"),
+        (">a a>b b>c", "A" * 12, False, "va"),
+        (">a a>b b>c b<c", "vc", True, "vc"),
+    ],
+)
+def test_the_target(text, wanted, force, expected):
+    assert rollback_target(history(text), wanted, force)["to"]["version"] == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted", "force", "message"),
+    [
+        ("", None, False, "There is nothing to go back to: the history of this environment has no release that ended well."),
+        (">a!", "va", True, "There is nothing to go back to: the history of this environment has no release that ended well."),
+        (">a a=", None, False, "There is nothing to go back to: va (aaaaaaa) is the only release in the history of this environment."),
+        (">a a>b a<b", None, False, "Every earlier release is marked bad (vb (bbbbbbb)): name one with -e force=true if it has to be."),
+        (">a a>b b>c", "vz", False, "There is no release vz in the history of this environment: there are vb (bbbbbbb), va (aaaaaaa)."),
+        # Less than seven digits are no commit.
+        (">a a>b", "a" * 6, False, "There is no release aaaaaa in the history of this environment: there are va (aaaaaaa)."),
+        (">a", "vz", False, "There is no release vz in the history of this environment: there is no other one than va (aaaaaaa), which runs now."),
+        (">a a>b", "vb", True, "vb (bbbbbbb) is what runs now: name another release (va (aaaaaaa))."),
+        (">a a>b a<b", "vb", False, "vb (bbbbbbb) is marked bad, because it failed or was taken back: say -e force=true if it has to be this one."),
+    ],
+)
+def test_refusals(text, wanted, force, message):
+    with pytest.raises(LedgerError) as error:
+        rollback_target(history(text), wanted, force)
+    assert str(error.value) == message
+
+
+def deployed(*releases):
+    return [complete({"kind": "deploy", "result": "ok", "to": {"version": version, "commit": commit}}, 0, {}) for version, commit in releases]
+
+
+def test_a_branch_that_was_deployed_twice_is_no_name_for_one_release():
+    records = deployed(("main", "a" * 40), ("main", "b" * 40), ("v3", "c" * 40))
+    with pytest.raises(LedgerError, match=r"main names 2 releases \(main \(bbbbbbb\), main \(aaaaaaa\)\): give the commit, or more of it\."):
+        rollback_target(records, "main")
+    assert rollback_target(records, "bbbbbbb")["to"]["commit"] == "b" * 40
+
+
+def test_a_release_is_found_by_every_name_that_it_had():
+    records = deployed(("v1", "a" * 40), ("main", "a" * 40), ("v2", "b" * 40))
+    assert rollback_target(records, "v1")["to"] == {"version": "main", "commit": "a" * 40}
+
+
+def test_two_commits_with_the_same_beginning():
+    records = deployed(("v1", "abcdef01" + "0" * 32), ("v2", "abcdef02" + "0" * 32), ("v3", "c" * 40))
+    with pytest.raises(LedgerError, match="abcdef0 names 2 releases"):
+        rollback_target(records, "abcdef0")
+    assert rollback_target(records, "abcdef01")["to"]["version"] == "v1"
+
+
+def test_a_long_history_is_named_in_part():
+    records = deployed(*(("v%d" % number, "%040x" % number) for number in range(1, 15)))
+    with pytest.raises(LedgerError, match=r"there are v13 .*, v4 \(0000000\) and 3 older ones\."):
+        rollback_target(records, "vz")
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ({"version": "v1", "commit": "a" * 40}, "v1 (aaaaaaa)"),
+        ({"version": "a" * 40, "commit": "a" * 40}, "aaaaaaa"),
+        ({"version": "a" * 9, "commit": "a" * 40}, "aaaaaaa"),
+        ({"version": "v1", "commit": ""}, "v1"),
+        ({}, "nothing"),
+    ],
+)
+def test_names(given, name):
+    assert name_of(given) == name

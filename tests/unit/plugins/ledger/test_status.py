@@ -1,0 +1,149 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The tables of status.yml."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.litefarm.platform.plugins.action import status
+from ansible_collections.litefarm.platform.plugins.module_utils import ledger
+
+NOW = ledger.moment("2026-07-02T10:00:00Z")
+ORDER = ["api", "export_scheduler", "webapp", "postgres"]
+API = "registry.example.org/litefarm/api@sha256:" + "1" * 64
+NEWER = "registry.example.org/litefarm/api@sha256:" + "2" * 64
+V1 = {"version": "v1", "commit": "a" * 40}
+V2 = {"version": "v2", "commit": "b" * 40}
+
+
+def line(to, result="ok", **fields):
+    return ledger.complete({"kind": "deploy", "result": result, "to": to, "time": "2026-07-01T10:00:00Z", **fields}, NOW, {})
+
+
+def seen(image=API, **changes):
+    found = {"image": image, "state": "running", "since": "2026-07-02T08:00:00Z", "restarts": 0, "healthy": True, "probes": ["GET / 200"], "under_way": False}
+    return {**found, **changes}
+
+
+def rows_of(droplets, history=()):
+    return status.service_rows(droplets, ORDER, list(history), NOW)
+
+
+def test_a_service_is_shown_with_its_release_and_how_it_is():
+    rows, notes = rows_of({"app": (["api"], {"services": {"api": seen()}})}, [line(V1, images={"api": API})])
+    assert rows == [{"service": "api", "where": "app", "release": "v1 (aaaaaaa)", "since": "2026-07-02 08:00 (2 h)", "state": "running", "health": "ok"}]
+    assert notes == []
+
+
+def test_services_stand_in_their_order_whatever_their_droplets():
+    found = {"services": {name: seen() for name in ("webapp", "api", "postgres")}}
+    rows, _notes = rows_of({"one": (["api", "webapp"], found), "two": (["api", "postgres"], found)})
+    assert [(row["service"], row["where"]) for row in rows[:4]] == [("api", "one"), ("api", "two"), ("webapp", "one"), ("webapp", "two")]
+
+
+def test_an_image_without_a_line_in_the_history_is_named_itself():
+    rows, _notes = rows_of({"app": (["api", "postgres"], {"services": {"api": seen(), "postgres": seen("postgres:17", healthy=None)}})})
+    assert [(row["release"], row["health"]) for row in rows] == [("api@sha256:111111111111", "ok"), ("postgres:17", "-")]
+
+
+def test_a_line_that_ended_well_knows_better_what_an_image_is():
+    history = [line(V1, images={"api": API}), line(V2, "failed", images={"api": API})]
+    assert rows_of({"app": (["api"], {"services": {"api": seen()}})}, history)[0][0]["release"] == "v1 (aaaaaaa)"
+    assert rows_of({"app": (["api"], {"services": {"api": seen()}})}, history[1:])[0][0]["release"] == "v2 (bbbbbbb)"
+
+
+def test_what_is_ill_is_said_with_its_probes():
+    ill = seen(healthy=False, restarts=3, probes=["GET / 503", "GET /ready refused"], under_way=True)
+    rows, notes = rows_of({"app": (["api", "webapp"], {"services": {"api": ill, "webapp": seen(state="exited", healthy=False, probes=[], restarts=1)}})})
+    assert [(row["state"], row["health"]) for row in rows] == [("running, 3 restarts, release under way", "FAIL"), ("exited, 1 restart", "FAIL")]
+    assert notes == ["api on app is not healthy: GET / 503; GET /ready refused", "webapp on app is not healthy: it is exited"]
+
+
+@pytest.mark.parametrize(
+    ("found", "state", "health", "note"),
+    [
+        ({"services": {}, "engine": True}, "missing", "FAIL", None),
+        ({"services": {}, "engine": False}, "no engine", "unknown", "app has no engine that answers: its services may run, or not."),
+        (
+            {"unreachable": True, "msg": "Failed to connect to the host via ssh: ssh: connect to host x port 22: No route to host"},
+            "unreachable",
+            "unknown",
+            "app does not answer: connect to host x port 22: No route to host",
+        ),
+        ({"failed": True, "msg": "The engine said no."}, "unknown", "unknown", "app cannot be looked at: The engine said no"),
+        ({}, "unreachable", "unknown", "app does not answer: it was not asked"),
+    ],
+)
+def test_a_service_that_is_not_seen_is_a_row(found, state, health, note):
+    rows, notes = rows_of({"app": (["api", "postgres"], found)})
+    assert [(row["service"], row["state"], row["health"]) for row in rows] == [("api", state, health), ("postgres", state, health)]
+    assert notes == ([note] if note else [])
+
+
+def test_a_droplet_without_services_is_a_row_only_if_it_is_ill():
+    assert rows_of({"edge": ([], {"services": {}, "engine": True})}) == ([], [])
+    rows, notes = rows_of({"edge": ([], {"unreachable": True, "msg": "x"})})
+    assert [(row["service"], row["where"], row["state"]) for row in rows] == [("-", "edge", "unreachable")]
+    assert notes == ["edge does not answer: x"]
+
+
+def test_two_releases_at_once_are_pointed_out():
+    history = [line(V1, images={"api": API, "webapp": "w1"}), line(V2, images={"api": NEWER, "webapp": "w2"})]
+    droplets = {"one": (["api", "webapp"], {"services": {"api": seen(NEWER), "webapp": seen("w2")}}), "two": (["api"], {"services": {"api": seen()}})}
+    assert rows_of(droplets, history)[1] == [
+        "2 releases run side by side (v2 (bbbbbbb): api on one, webapp on one; v1 (aaaaaaa): api on two): release one of them everywhere with "
+        "playbooks/deploy.yml."
+    ]
+
+
+def test_an_image_that_did_not_change_is_of_the_newest_release():
+    history = [line(V1, images={"api": API, "webapp": "w1"}), line(V2, images={"api": API, "webapp": "w2"})]
+    rows, notes = rows_of({"one": (["api", "webapp"], {"services": {"api": seen(), "webapp": seen("w2")}})}, history)
+    assert {row["release"] for row in rows} == {"v2 (bbbbbbb)"}
+    assert notes == []
+
+
+LOCK = {"run": "a", "who": "anna", "node": "desk", "what": "deploy v2", "since": "2026-07-02T09:30:00Z", "expires": "2026-07-02T10:30:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("book", "expected"),
+    [
+        ({"lock": None}, "Nobody holds the deploy lock."),
+        ({"lock": LOCK}, "anna on desk holds the deploy lock since 2026-07-02T09:30:00Z (30 min) for deploy v2; it expires at 2026-07-02T10:30:00Z."),
+        (
+            {"lock": dict(LOCK, expires="2026-07-02T09:59:00Z")},
+            "anna on desk holds the deploy lock since 2026-07-02T09:30:00Z (30 min) for deploy v2; it expired at 2026-07-02T09:59:00Z, "
+            "and the next run takes it over.",
+        ),
+        ({"unreachable": True, "msg": "ssh: no route"}, "The lock and the history cannot be read: no route"),
+    ],
+)
+def test_the_lock(book, expected):
+    assert status.lock_line(book, NOW) == expected
+
+
+def test_releases_that_are_marked_bad_are_named():
+    assert status.bad_line([line(V1), line(V2, "failed")]) == ["Marked bad: v2 (bbbbbbb)."]
+    assert status.bad_line([line(V1)]) == []
+    many = [line({"version": "w%d" % number, "commit": "%d" % number * 40}, "failed") for number in range(8)]
+    assert status.bad_line(many).pop().endswith(": w7 (7777777), w6 (6666666), w5 (5555555), w4 (4444444), w3 (3333333) and 3 older ones.")
+    # What a rollback left is bad, also when the line that brought it is not kept any more.
+    assert status.bad_line([line(V1, kind="rollback", **{"from": V2})]) == ["Marked bad: v2 (bbbbbbb)."]
+
+
+def test_the_history_is_a_table():
+    history = [
+        line(V1, who="anna", seconds=42),
+        line(V2, "failed", who="ben", seconds=150, message="the API never listened: " + "x" * 200, **{"from": V1}),
+        line(V2, "interrupted", who="ben", **{"from": V1}),
+    ]
+    lines = status.table(status.HISTORY, status.history_rows(history))
+    assert [" ".join(each.split()) for each in lines] == [
+        "WHEN (UTC) WHO WHAT FROM TO TOOK RESULT WHY",
+        "2026-07-01 10:00 anna deploy - v1 (aaaaaaa) 42 s ok",
+        "2026-07-01 10:00 ben deploy v1 (aaaaaaa) v2 (bbbbbbb) 2 min failed the API never listened: " + "x" * 75 + "…",
+        "2026-07-01 10:00 ben deploy v1 (aaaaaaa) v2 (bbbbbbb) - interrupted",
+    ]
+    assert len({each.index(word) for each, word in zip(lines, ("TO ", "v1 (", "v2 (", "v2 ("))}) == 1
