@@ -113,11 +113,11 @@ def facts():
     return sample_of(yaml.safe_load(droplet_info.RETURN)["ansible_facts"])
 
 
-def values_of(environment, role):
-    """Each host with its variables in this environment, as a task of the role sees them."""
+def values_of(environment, role, *further):
+    """Each host with its variables in this environment and further inventories, as a task of the role sees them."""
     loader = DataLoader()
     loader.set_basedir(str(REPO / "playbooks"))
-    inventory = InventoryManager(loader=loader, sources=[str(REPO / "inventories" / environment)])
+    inventory = InventoryManager(loader=loader, sources=[str(REPO / "inventories" / environment), *further])
     manager = VariableManager(loader=loader, inventory=inventory)
     names = re.findall(r"\bvault_\w+", "".join(path.read_text() for path in [WIRING, *REPO.glob("inventories/*/group_vars/litefarm/main.yml")]))
     hosts = inventory.get_hosts("litefarm")
@@ -171,3 +171,72 @@ def test_each_secret_is_named_once():
                     places.setdefault(name, []).append(f"{path.relative_to(REPO)}:{number}")
     assert places, "no secret is wired at all"
     assert {name: found for name, found in places.items() if len(found) != 1} == {}
+
+
+SCALED = """---
+litefarm: {hosts: {second: {litefarm_private_address: 192.0.2.13}}}
+nginx: {hosts: {second: }}
+api: {hosts: {second: }}
+edge: {hosts: {litefarmapp: }}
+"""
+
+
+@pytest.fixture
+def wired(tmp_path):
+    """wired("nginx", "nginx_sites"): the variable on each droplet of production, or of production with a second API behind an edge."""
+
+    def read(role, name, edge=True):
+        write(tmp_path / "scaled.yml", SCALED)
+        found = values_of("production", role, *([str(tmp_path / "scaled.yml")] if edge else []))
+        return {host.name: templar.template(variables[name]) for host, variables, templar in found}
+
+    return read
+
+
+def test_the_edge_balances_over_all_droplets_and_each_of_them_listens_for_it(wired):
+    sites = {host: {site["name"]: site for site in found} for host, found in wired("nginx", "nginx_sites").items()}
+    assert {host: sorted(found) for host, found in sites.items()} == {
+        "litefarmapp": ["api", "api_internal", "webapp", "webapp_internal"],
+        "litefarm-imaginary": ["images"],
+        "second": ["api_internal"],
+    }
+    assert sites["litefarmapp"]["api"]["servers"] == ["192.0.2.10:8090", "192.0.2.13:8090"]
+    assert sites["litefarmapp"]["webapp"]["servers"] == ["192.0.2.10:8090"]
+    assert [name for name, site in sites["litefarmapp"].items() if "upstream" in site] == ["webapp_internal", "api_internal"]
+    assert sites["second"]["api_internal"]["event_paths"] == sites["litefarmapp"]["api"]["event_paths"]
+
+
+def test_the_internal_port_is_open_for_the_edge_alone(wired):
+    services = {host: [each for each in found if each["port"] == 8090] for host, found in wired("firewall", "firewall_services").items()}
+    open_for_edge = [{"name": "edge", "port": 8090, "from": ["192.0.2.10"]}]
+    assert services == {"litefarmapp": open_for_edge, "litefarm-imaginary": [], "second": open_for_edge}
+
+
+def test_the_edge_is_an_accepted_declaration(wired):
+    for host, sites in wired("nginx", "nginx_sites").items():
+        assert ArgumentSpecValidator(options_of("nginx")).validate({"nginx_sites": sites}).error_messages == [], host
+
+
+def test_without_an_edge_every_droplet_answers_for_what_it_has(wired):
+    sites = wired("nginx", "nginx_sites", edge=False)
+    assert {host: [(site["name"], site.get("upstream")) for site in found] for host, found in sites.items()} == {
+        "litefarmapp": [("webapp", "webapp"), ("api", "api")],
+        "litefarm-imaginary": [("images", "imaginary")],
+    }
+    assert all(each["port"] != 8090 for found in wired("firewall", "firewall_services", edge=False).values() for each in found)
+
+
+def test_what_the_world_sees_is_asked_of_who_answers_for_the_name(tmp_path):
+    write(tmp_path / "scaled.yml", SCALED)
+    checks_file = yaml.safe_load((REPO / "playbooks" / "vars" / "verify.yml").read_text())
+    for further, at_api, at_edge in (([], True, False), ([str(tmp_path / "scaled.yml")], False, True)):
+        for host, variables, _templar in values_of("production", "nginx", *further):
+            loader = DataLoader()
+            loaded = loader.load_from_file(str(REPO / "playbooks" / "vars" / "verify.yml"), trusted_as_template=True)
+            templar = Templar(loader=loader, variables=variables | loaded)
+            names = {group: [check["check"] for check in templar.template(loaded["verify_checks"][group])] for group in ("api", "edge")}
+            assert ("api alive" in names["api"]) == at_api, host
+            assert "redis" in names["api"], host
+            assert "edge" in variables["groups"] and (bool(variables["groups"]["edge"]) == at_edge), host
+            assert {"page", "api alive", "export"} <= set(names["edge"])
+    assert {each["port"] for each in checks_file["verify_open_ports"]} <= set(checks_file["verify_ports"])

@@ -413,3 +413,150 @@ def test_certificates_come_from_the_declared_authority(evaluate, variables, want
     settings = evaluate("nginx", "nginx__certificates", nginx_sites=list(SITES.values()), ansible_facts=TRIXIE, **variables)
     assert settings["directory"] == wanted
     assert settings["sites"]["www"] == ["www.example.org", "example.org"]
+
+
+EDGE = {"servers": ["192.0.2.10:8090", "192.0.2.13:8090"], "upstream": ""}
+INTERNAL = {
+    "nginx_internal_address": "192.0.2.10",
+    "nginx_internal_port": 8090,
+    "nginx_internal_clients": ["192.0.2.10"],
+}
+INTERNAL_SITE = {"name": "api_internal", "host_names": ["api.example.org"], "kind": "internal", "upstream": "api", "event_paths": ["/events"]}
+
+
+def balanced(**options):
+    return {**{key: value for key, value in SITES["proxy"].items() if key != "upstream"}, "servers": EDGE["servers"], **options}
+
+
+def block(text, head):
+    """What is between the braces of a block of nginx.conf."""
+    return text.split(head + " {\n", 1)[1].split("\n    }\n", 1)[0]
+
+
+def test_servers_are_asked_in_turn_and_one_that_failed_is_left_out_by_all_workers(main):
+    text = block(main([balanced()]), "upstream api_servers")
+    assert re.findall(r"server (.*);", text) == [f"{server} max_fails=1 fail_timeout=5s" for server in EDGE["servers"]]
+    assert "zone api_servers 64k;" in text
+    # A POST on a connection that a reloading nginx closes could not be repeated.
+    assert "keepalive " not in re.sub("#.*", "", text)
+    assert "least_conn" not in text
+    assert "upstream api {" not in main([balanced()])
+
+
+def test_requests_are_repeated_elsewhere_only_where_that_is_harmless(site):
+    text = site("proxy", **EDGE)
+    assert "proxy_next_upstream error timeout http_502;" in text
+    assert "proxy_next_upstream_timeout 10s;" in text
+    # A service's own 503 would take every droplet out, one after the other.
+    assert "http_503" not in text
+    assert "non_idempotent" not in text
+    assert "proxy_connect_timeout 2s;" in text
+    assert "proxy_pass http://api_servers;" in location(text, "/")
+    assert "proxy_next_upstream" not in site("proxy")
+
+
+def test_a_slow_request_is_given_up_over_there_first(site):
+    assert "proxy_read_timeout 65s;" in site("proxy", **EDGE)
+    assert "proxy_read_timeout 60s;" in site("proxy")
+    assert "proxy_intercept_errors on;" in site("proxy", **EDGE)
+
+
+def test_a_file_that_one_droplet_does_not_have_yet_is_looked_for_on_the_others(site):
+    text = site("proxy", search_paths=["/assets/"], **EDGE)
+    assert "http_404" in location(text, "/assets/")
+    assert "http_404" not in location(text, "/")
+    assert "/assets/" not in site("proxy", search_paths=["/assets/"])
+
+
+def test_an_internal_site_is_plain_and_private_and_adds_nothing(role):
+    nginx = role("nginx")
+    variables = dict(INTERNAL, nginx_sites=[INTERNAL_SITE], ansible_facts=TRIXIE)
+    (entry,) = nginx.evaluate("nginx__site_files", **variables)
+    text = nginx.render("site.conf.j2", **variables, **entry["vars"])
+    assert re.findall(r"listen (.*);", text) == ["192.0.2.10:8090"]
+    for word in ("ssl", "limit_req", "add_header", "error_page", "acme-challenge"):
+        assert word not in text
+    assert "set_real_ip_from 192.0.2.10;" in text
+    assert "real_ip_header X-Real-IP;" in text
+
+
+def test_an_internal_site_sets_every_header_that_nginx_conf_does(role, main):
+    nginx = role("nginx")
+    variables = dict(INTERNAL, nginx_sites=[INTERNAL_SITE], ansible_facts=TRIXIE)
+    (entry,) = nginx.evaluate("nginx__site_files", **variables)
+    names = [re.findall(r"proxy_set_header (\S+) ", text) for text in (main(), nginx.render("site.conf.j2", **variables, **entry["vars"]))]
+    assert names[0]
+    assert names[0] == names[1]
+
+
+def test_only_droplets_of_the_edge_are_believed(main):
+    text = main([INTERNAL_SITE], **INTERNAL)
+    assert block(text, "geo $realip_remote_addr $from_edge").split() == ["default", '"";', "192.0.2.10", "yes;"]
+    for name, own in (("proto", "$scheme"), ("host", "$host"), ("port", "$server_port")):
+        assert block(text, f"map $from_edge $forwarded_{name}").split() == ["default", own + ";", "yes", f"$http_x_forwarded_{name};"]
+    assert "$from_edge" not in main()
+
+
+def test_an_unknown_name_gets_no_answer_on_the_internal_port_either(main):
+    assert "listen 192.0.2.10:8090 default_server;" in main([INTERNAL_SITE], **INTERNAL)
+    assert "8090" not in main()
+
+
+def test_nobody_asks_for_a_certificate_of_an_internal_site(evaluate):
+    sites = [balanced(), INTERNAL_SITE]
+    assert evaluate("nginx", "nginx__certificates.sites", nginx_sites=sites, ansible_facts=TRIXIE) == {"api": ["api.example.org"]}
+
+
+def test_streams_to_a_service_of_the_droplet_have_an_address_and_connections_of_their_own(site, main):
+    text = site("proxy", event_paths=["/events"])
+    assert "proxy_bind 127.0.0.2;" in location(text, "/events")
+    assert "proxy_pass http://api_events;" in location(text, "/events")
+    assert "proxy_bind" not in location(text, "/")
+    events = block(main([dict(SITES["proxy"], event_paths=["/events"])]), "upstream api_events")
+    assert "include /etc/nginx/upstreams.d/api.con[f];" in events
+    # Kept connections are found by where they go: one from the other address would be taken.
+    assert "keepalive" not in events
+    assert "api_events" not in main()
+
+
+def test_streams_to_other_droplets_leave_with_the_address_that_reaches_them(site):
+    text = site("proxy", event_paths=["/events"], **EDGE)
+    assert "proxy_pass http://api_servers;" in location(text, "/events")
+    assert "proxy_bind" not in text
+
+
+def test_maintenance_closes_what_is_passed_on_and_not_the_path_of_health(site):
+    text = site("proxy", maintenance=True, event_paths=["/events"])
+    for path in ("/", "/events"):
+        assert "if (-f /var/lib/litefarm/maintenance/page.html) {\n            rewrite ^ /.maintenance last;" in location(text, path)
+    health = location(text, "= /.well-known/litefarm-health")
+    assert "-f " not in health
+    assert "proxy_pass http://api/;" in health
+    assert "-f " not in text.split("listen 443")[0]
+    assert "maintenance" not in site("proxy")
+
+
+def test_maintenance_says_when_to_come_back_and_leaves_a_503_of_the_service_alone(site, main):
+    text = site("proxy", maintenance=True, cors_origin="https://app.example.org")
+    pages = location(text, "^~ /.maintenance/")
+    assert "internal;" in pages
+    assert "add_header Retry-After 300 always;" in pages
+    assert "Access-Control-Allow-Origin" in pages
+    # Said in one location alone.
+    assert text.count("error_page 503") == location(text, "= /.maintenance").count("error_page 503") == 1
+    assert '"~text/html" /.maintenance/page.html;' in block(main([dict(SITES["proxy"], maintenance=True)]), "map $http_accept $page_of_maintenance")
+
+
+@pytest.mark.parametrize(
+    ("entry", "refused"),
+    [
+        (balanced(), False),
+        (INTERNAL_SITE, False),
+        (balanced(upstream="api"), True),
+        ({key: value for key, value in SITES["proxy"].items() if key != "upstream"}, True),
+        ({key: value for key, value in INTERNAL_SITE.items() if key != "upstream"}, True),
+        (dict(SITES["static"], maintenance=True), True),
+    ],
+)
+def test_a_site_has_one_kind_of_service_behind_it(refusals, entry, refused):
+    assert bool(refusals(nginx_sites=[entry])) == refused
