@@ -20,7 +20,7 @@ from steps import REPO, Result, Step, clock, environment, run, say, tool
 LAB = [sys.executable, "molecule/shared/lab.py"]
 LOGS = REPO / ".cache" / "test"
 # They share one lab: the first needs its droplet fresh, those after it find their droplets deployed already.
-SCENARIOS = ("litefarmapp", "litefarm_imaginary", "default", "liteformbeta", "export_beta", "platform")
+SCENARIOS = ("litefarmapp", "litefarm_imaginary", "default", "scaled", "liteformbeta", "export_beta", "platform")
 # pytest's closing line, with or without its frame of equal signs.
 PYTEST_SUMMARY = re.compile(r"^\s*(?:=+ )?((?:\d+ (?:passed|failed|errors?|skipped|deselected|warnings?)(?:, )?)+ in [0-9.]+s(?: \([0-9:]+\))?)(?: =+)?\s*$")
 TAIL = 80

@@ -29,7 +29,8 @@ def arguments() -> argparse.ArgumentParser:
     up.add_argument("--droplet", action="append", default=[], metavar="NAME", help="default: all of the environments")
     up.add_argument(
         "--environment", action="append", default=[], choices=sorted(DROPLETS), dest="environments",
-        help="more than one if given again; ansible.env names the first one; default: those of the droplets, else production",
+        help="more than one if given again; ansible.env names the first one; scaled is production with a second droplet for the API; "
+        "default: those of the droplets, else production",
     )
     _flavour(up)
 

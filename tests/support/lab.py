@@ -24,6 +24,8 @@ from ansible.parsing.vault import VaultLib, VaultSecret
 
 PROJECT = Path(__file__).resolve().parents[2]
 LAB = PROJECT / "molecule" / "shared" / "lab.py"
+# Environments that are another one with more droplets; the lab says the same.
+VARIATIONS = {"scaled": "production"}
 PORTS = PROJECT / "tests" / "support" / "ports.py"
 
 
@@ -56,9 +58,15 @@ def limit() -> list[str]:
 
 
 def hosts(environment: str) -> dict[str, list[str]]:
-    """Group to its droplets, as the environment's real inventory says."""
-    groups = yaml.safe_load((PROJECT / "inventories" / environment / "hosts.yml").read_text())
-    return {name: list(group["hosts"]) for name, group in groups.items()}
+    """Group to its droplets, as the files of the environment's inventory say."""
+    files = [PROJECT / "inventories" / VARIATIONS.get(environment, environment) / "hosts.yml"]
+    if environment in VARIATIONS:
+        files += sorted((PROJECT / "molecule" / environment / "inventory").glob("*.yml"))
+    merged: dict[str, dict[str, None]] = {}
+    for path in files:
+        for name, group in yaml.safe_load(path.read_text()).items():
+            merged.setdefault(name, {}).update(dict.fromkeys(group.get("hosts") or {}))
+    return {name: list(members) for name, members in merged.items()}
 
 
 def droplets() -> list[str]:
@@ -73,7 +81,8 @@ def environment_of(droplet: str) -> str:
 
 def settings(environment: str) -> dict:
     """The environment's own variables, without what the lab puts in their place."""
-    return yaml.safe_load((PROJECT / "inventories" / environment / "group_vars" / "litefarm" / "main.yml").read_text())
+    main = VARIATIONS.get(environment, environment)
+    return yaml.safe_load((PROJECT / "inventories" / main / "group_vars" / "litefarm" / "main.yml").read_text())
 
 
 @dataclasses.dataclass(frozen=True)

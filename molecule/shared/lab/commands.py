@@ -20,7 +20,8 @@ from .keys import Keys, known_hosts, write_private
 from .locks import locked
 from .progress import say, step
 from .repository import FIRST_RELEASE, SAMPLE, SAMPLE_FARM, SampleRepository, copy_local, is_local
-from .settings import ACME, BUILDER_DROPLET, DROPLETS, GIT, LABEL, MIRROR, REGISTRY, STORAGE, Droplet, Settings, environment_of, find_droplet
+from .settings import ACME, BUILDER_DROPLET, DROPLETS, GIT, LABEL, MIRROR, REGISTRY, STORAGE, Droplet, Settings
+from .settings import environment_of, find_droplet, main_of, members_of
 
 _SYSTEM_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 
@@ -32,7 +33,7 @@ class Lab:
         self.sample = SampleRepository(settings.state / "git")
 
     def up(self, environments: list[str], names: list[str], flavour: str) -> None:
-        environments, wanted = selected(self.settings.checkout / "inventories", environments, names)
+        environments, wanted = selected(self.settings, environments, names)
         client = engine.ensure()
         with self._locked():
             self.settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -197,10 +198,12 @@ class Lab:
         }
         # Those of earlier runs too: what they say about authorities and the repository may have changed.
         inventories = state / "inventory"
-        for name in {*environments, *(path.name for path in inventories.glob("*"))}:
+        written = {*environments, *(path.name for path in inventories.glob("*"))}
+        for name in sorted(written | {main_of(name) for name in written}):
             overlay = Overlay(settings, name)
-            overlay.write([BUILDER_DROPLET, *DROPLETS[name]], lab_variables, keys)
-            overlay.write_vault(supplied_secrets(name, keys), keys.password("vault"))
+            overlay.write([BUILDER_DROPLET, *members_of(name)], lab_variables, keys)
+            if name == main_of(name):
+                overlay.write_vault(supplied_secrets(name, keys), keys.password("vault"))
         variables = {
             "LITEFARM_LAB": settings.lab,
             "ANSIBLE_CONFIG": settings.checkout / "ansible.cfg",
@@ -246,13 +249,15 @@ class Lab:
         return locked(self.settings.state.with_suffix(".lock"))
 
 
-def selected(inventories: Path, environments: list[str], names: list[str]) -> tuple[list[str], list[Droplet]]:
+def selected(settings: Settings, environments: list[str], names: list[str]) -> tuple[list[str], list[Droplet]]:
     """The environments whose inventories are written, the main one first, and the droplets that run."""
     named = [find_droplet(name) for name in names]
     found = [name for name in map(environment_of, named) if name]
     # Each once, in the order of their first mention.
     environments = list(dict.fromkeys([*environments, *found])) or ["production"]
-    return environments, named or [find_droplet(name) for environment in environments for name in droplets_of(inventories / environment)]
+    meant = [name for environment in environments for name in droplets_of(settings.inventories(environment))]
+    # A variation has the droplets of its main environment, which may be named beside it.
+    return environments, named or [find_droplet(name) for name in dict.fromkeys(meant)]
 
 
 def _all_droplets() -> list[Droplet]:

@@ -13,7 +13,7 @@ import yaml
 
 from .errors import LabError
 from .keys import Keys, write_private
-from .settings import BUILDER_DROPLET, Droplet, Settings
+from .settings import BUILDER_DROPLET, Droplet, Settings, main_of
 
 # Never linked: it is encrypted with a password that the lab does not have.
 _VAULT = "vault.yml"
@@ -22,11 +22,15 @@ _VAULT = "vault.yml"
 class Overlay:
     def __init__(self, settings: Settings, environment: str):
         self.settings = settings
-        self.real = settings.checkout / "inventories" / environment
+        self.real = settings.inventories(environment)
         self.path = settings.state / "inventory" / environment
+        self.main = settings.state / "inventory" / main_of(environment)
         self.group_vars = self.path / "group_vars" / "litefarm"
 
     def write(self, droplets: Iterable[Droplet], endpoints: dict[str, object], keys: Keys) -> None:
+        """A variation has the very folder of variables of its main environment, so that both have one vault: write that one, too."""
+        # Also for a variation that is written first: the link must not lead nowhere.
+        (self.main / "group_vars" / "litefarm").mkdir(parents=True, exist_ok=True)
         self._link_real_files()
         # Sorts after main.yml, which it outranks.
         _write_yaml(self.group_vars / "overlay.yml", endpoints)
@@ -51,17 +55,21 @@ class Overlay:
             write_private(path, vault.encrypt(text, secret).decode())
 
     def _link_real_files(self) -> None:
-        self.group_vars.mkdir(parents=True, exist_ok=True)
+        shared = self.path / "group_vars"
+        if self.path != self.main and not shared.is_symlink():
+            self.path.mkdir(parents=True, exist_ok=True)
+            shared.symlink_to(Path("..", self.main.name, "group_vars"))
         for link in self.path.rglob("*"):
             if link.is_symlink() and not link.exists():
                 link.unlink()
-        for file in sorted(self.real.rglob("*")):
-            if file.is_dir() or file.name == _VAULT:
-                continue
-            link = self.path / file.relative_to(self.real)
-            link.parent.mkdir(parents=True, exist_ok=True)
-            if not link.is_symlink():
-                link.symlink_to(file)
+        for folder in self.real:
+            for file in sorted(folder.rglob("*")):
+                if file.is_dir() or file.name == _VAULT:
+                    continue
+                link = self.path / file.relative_to(folder)
+                link.parent.mkdir(parents=True, exist_ok=True)
+                if not link.is_symlink():
+                    link.symlink_to(file)
 
     def _host_variables(self, droplet: Droplet, keys: Keys) -> dict[str, object]:
         options = {
@@ -90,9 +98,10 @@ def supplied_secrets(environment: str, keys: Keys) -> dict[str, str]:
     }
 
 
-def droplets_of(real: Path) -> list[str]:
-    """The droplets that an environment's real inventory has now."""
-    return list(yaml.safe_load((real / "hosts.yml").read_text())["litefarm"]["hosts"])
+def droplets_of(folders: Iterable[Path]) -> list[str]:
+    """The droplets that an environment has now, as the files in the folders of its inventory say."""
+    files = [yaml.safe_load(path.read_text()) for folder in folders for path in sorted(folder.glob("*.yml"))]
+    return list(dict.fromkeys(name for groups in files for name in groups.get("litefarm", {}).get("hosts", {})))
 
 
 class _Dumper(yaml.SafeDumper):

@@ -41,7 +41,11 @@ DROPLETS = {
         Droplet("liteformbeta", 21, ("beta.litefarm.org", "api.beta.litefarm.org")),
         Droplet("export-beta", 22, ("image.beta.litefarm.org",)),
     ),
+    # Runs only when it is asked for. The names of the API stay those of the droplet in front.
+    "scaled": (Droplet("litefarmapi", 13),),
 }
+# Environments that are another one with more droplets, as molecule/<name>/inventory says: the same secrets, buckets and endpoints.
+VARIATIONS = {"scaled": "production"}
 
 # The object storage has one name in the world, and one for each bucket.
 SPACES = "nyc3.digitaloceanspaces.com"
@@ -56,6 +60,16 @@ SPARE_BUCKETS = ("litefarm-lab-private", "litefarm-lab-public")
 def environment_of(droplet: Droplet) -> str | None:
     """None for the builder, which belongs to all of them."""
     return next((name for name, droplets in DROPLETS.items() if droplet in droplets), None)
+
+
+def main_of(environment: str) -> str:
+    """The environment of which this one is a variation, or itself."""
+    return VARIATIONS.get(environment, environment)
+
+
+def members_of(environment: str) -> list[Droplet]:
+    """All droplets of an environment: those of the one that it is a variation of come first."""
+    return [droplet for name in dict.fromkeys([main_of(environment), environment]) for droplet in DROPLETS[name]]
 
 
 def find_droplet(name: str) -> Droplet:
@@ -85,6 +99,13 @@ class Settings:
     @property
     def labels(self) -> dict[str, str]:
         return {LABEL: self.lab}
+
+    def inventories(self, environment: str) -> list[Path]:
+        """The folders of the checkout that an environment's inventory consists of."""
+        folders = [self.checkout / "inventories" / main_of(environment)]
+        if environment in VARIATIONS:
+            folders.append(self.checkout / "molecule" / environment / "inventory")
+        return folders
 
     def name(self, part: str) -> str:
         return f"{self.lab}-{part}"

@@ -13,15 +13,19 @@ BOTH = {
     "production": "litefarm: {hosts: {litefarmapp: , litefarm-imaginary: }}\n",
     "beta": "litefarm: {hosts: {liteformbeta: , export-beta: }}\n",
 }
+SCALED = "litefarm: {hosts: {litefarmapi: }}\nedge: {hosts: {litefarmapp: }}\n"
 FOUR = ["litefarmapp", "litefarm-imaginary", "liteformbeta", "export-beta"]
 
 
 @pytest.fixture
-def inventories(tmp_path):
+def checkout(settings):
+    """Settings whose checkout has the inventories of the environments."""
     for name, text in BOTH.items():
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "hosts.yml").write_text(text)
-    return tmp_path
+        (settings.checkout / "inventories" / name).mkdir(parents=True)
+        (settings.checkout / "inventories" / name / "hosts.yml").write_text(text)
+    (settings.checkout / "molecule" / "scaled" / "inventory").mkdir(parents=True)
+    (settings.checkout / "molecule" / "scaled" / "inventory" / "scaled.yml").write_text(SCALED)
+    return settings
 
 
 @pytest.mark.parametrize(
@@ -37,10 +41,14 @@ def inventories(tmp_path):
         ([], ["export-beta", "litefarmapp"], ["beta", "production"], ["export-beta", "litefarmapp"]),
         (["production"], ["export-beta"], ["production", "beta"], ["export-beta"]),
         ([], ["builder1"], ["production"], ["builder1"]),
+        # Only who asks for it has the second droplet for the API.
+        (["scaled"], [], ["scaled"], [*FOUR[:2], "litefarmapi"]),
+        (["production", "scaled"], [], ["production", "scaled"], [*FOUR[:2], "litefarmapi"]),
+        ([], ["litefarmapi"], ["scaled"], ["litefarmapi"]),
     ],
 )
-def test_which_environments_and_droplets_are_meant(inventories, environments, names, expected_environments, expected_droplets):
-    found, droplets = selected(inventories, environments, names)
+def test_which_environments_and_droplets_are_meant(checkout, environments, names, expected_environments, expected_droplets):
+    found, droplets = selected(checkout, environments, names)
     assert (found, [droplet.name for droplet in droplets]) == (expected_environments, expected_droplets)
 
 

@@ -3,8 +3,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-import pathlib
-
 import pytest
 import yaml
 from ansible.inventory.manager import InventoryManager
@@ -14,7 +12,7 @@ from ansible.vars.manager import VariableManager
 from lab.errors import LabError
 from lab.inventory import Overlay, droplets_of, supplied_secrets
 from lab.keys import Keys
-from lab.settings import BUILDER_DROPLET, DROPLETS
+from lab.settings import BUILDER_DROPLET, members_of
 
 
 @pytest.fixture
@@ -33,8 +31,18 @@ def keys(settings):
     return Keys(settings.state / "keys")
 
 
+@pytest.fixture
+def scaled(overlay, settings, tmp_path):
+    folder = tmp_path / "molecule" / "scaled" / "inventory"
+    folder.mkdir(parents=True)
+    (folder / "scaled.yml").write_text(
+        "litefarm: {hosts: {litefarmapi: {ansible_host: 203.0.113.12, litefarm_private_address: 192.0.2.12}}}\nedge: {hosts: {litefarmapp: }}\n"
+    )
+    return Overlay(settings, "scaled")
+
+
 def write(overlay, keys, endpoints):
-    overlay.write([BUILDER_DROPLET, *DROPLETS["production"]], endpoints, keys)
+    overlay.write([BUILDER_DROPLET, *members_of(overlay.path.name)], endpoints, keys)
 
 
 def variables(overlay, host, password=None):
@@ -118,7 +126,7 @@ def test_beta_is_given_the_key_that_production_made_for_it(keys):
 
 
 def test_files_that_left_the_real_inventory_leave_the_overlay(overlay, keys):
-    extra = overlay.real / "group_vars" / "litefarm" / "extra.yml"
+    extra = overlay.real[0] / "group_vars" / "litefarm" / "extra.yml"
     extra.write_text("a: 1\n")
     write(overlay, keys, {})
     assert variables(overlay, "litefarmapp")["a"] == 1
@@ -135,4 +143,36 @@ def test_certificates_stay_readable(overlay, keys):
 
 
 def test_droplets_of_an_environment(overlay):
-    assert droplets_of(pathlib.Path(overlay.real)) == ["litefarmapp"]
+    assert droplets_of(overlay.real) == ["litefarmapp"]
+
+
+def test_a_variation_adds_droplets_and_groups_to_its_main_environment(scaled, keys):
+    write(scaled, keys, {"litefarm_repo": "git://10.1.1.5/sample.git"})
+    groups = InventoryManager(loader=DataLoader(), sources=[str(scaled.path)]).get_groups_dict()
+    assert (groups["litefarm"], groups["edge"]) == (["litefarmapp", "litefarmapi"], ["litefarmapp"])
+    assert droplets_of(scaled.real) == ["litefarmapp", "litefarmapi"]
+    found = variables(scaled, "litefarmapi")
+    assert (found["ansible_host"], found["litefarm_private_address"]) == ("10.1.1.13", "10.1.2.13")
+    assert (found["litefarm_environment"], found["litefarm_repo"]) == ("production", "git://10.1.1.5/sample.git")
+    assert variables(scaled, "litefarmapp")["ansible_host"] == "10.1.1.11"
+
+
+@pytest.mark.parametrize("order", [("production", "scaled"), ("scaled", "production")])
+def test_a_variation_and_its_main_environment_have_one_vault(overlay, scaled, keys, order):
+    for name in order * 2:
+        write({"production": overlay, "scaled": scaled}[name], keys, {})
+    overlay.write_vault({"vault_registry_password": "first"}, "lab password")
+    assert variables(scaled, "litefarmapi", "lab password")["vault_registry_password"] == "first"
+    # As secrets.yml writes it: a new file in the place of the old one.
+    partial = scaled.group_vars / ".vault.partial"
+    partial.write_bytes(VaultLib([]).encrypt('vault_jwt_secret: "created"', VaultSecret(b"lab password")))
+    partial.rename(scaled.group_vars / "vault.yml")
+    assert variables(overlay, "litefarmapp", "lab password")["vault_jwt_secret"] == "created"
+
+
+def test_production_itself_knows_nothing_of_the_variation(overlay, scaled, keys):
+    write(scaled, keys, {})
+    write(overlay, keys, {})
+    groups = InventoryManager(loader=DataLoader(), sources=[str(overlay.path)]).get_groups_dict()
+    assert groups["litefarm"] == ["litefarmapp"]
+    assert "edge" not in groups

@@ -3,15 +3,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-import pathlib
-
 import pytest
 import yaml
 from lab.errors import LabError
-from lab.settings import ACME, BUCKETS, BUILDER_DROPLET, DROPLETS, GIT, MIRROR, REGISTRY, STORAGE, environment_of, find_droplet, settings_from
+from lab.inventory import droplets_of
+from lab.settings import ACME, BUCKETS, BUILDER_DROPLET, DROPLETS, GIT, MIRROR, REGISTRY, STORAGE, VARIATIONS
+from lab.settings import environment_of, find_droplet, main_of, members_of, settings_from
 
-CHECKOUT = pathlib.Path(__file__).resolve().parents[3]
-ALL = [BUILDER_DROPLET, *DROPLETS["production"], *DROPLETS["beta"]]
+from tests.support import lab
+
+ALL = [BUILDER_DROPLET, *(droplet for droplets in DROPLETS.values() for droplet in droplets)]
 
 
 def test_defaults():
@@ -57,17 +58,35 @@ def test_unknown_droplet_names_the_known_ones():
 
 @pytest.mark.parametrize("environment", sorted(DROPLETS))
 def test_the_real_inventory_s_droplets_and_host_names_are_known(environment):
-    inventory = CHECKOUT / "inventories" / environment
-    known = {droplet.name for droplet in DROPLETS[environment]}
-    assert set(yaml.safe_load((inventory / "hosts.yml").read_text())["litefarm"]["hosts"]) <= known
-    variables = yaml.safe_load((inventory / "group_vars" / "litefarm" / "main.yml").read_text())
+    inventories = settings_from({}).inventories(environment)
+    assert droplets_of(inventories) == [droplet.name for droplet in members_of(environment)]
+    variables = yaml.safe_load((inventories[0] / "group_vars" / "litefarm" / "main.yml").read_text())
     host_names = {value for name, value in variables.items() if name.endswith("_host_name")}
     assert host_names
-    assert host_names <= {name for droplet in DROPLETS[environment] for name in droplet.host_names}
-    assert {variables[f"litefarm_{kind}_bucket"] for kind in ("private", "public")} == set(BUCKETS[environment])
+    assert host_names <= {name for droplet in members_of(environment) for name in droplet.host_names}
+    assert {variables[f"litefarm_{kind}_bucket"] for kind in ("private", "public")} == set(BUCKETS[main_of(environment)])
 
 
 def test_every_droplet_but_the_builder_belongs_to_an_environment():
     assert environment_of(find_droplet("litefarm-imaginary")) == "production"
     assert environment_of(find_droplet("export-beta")) == "beta"
+    assert environment_of(find_droplet("litefarmapi")) == "scaled"
     assert environment_of(BUILDER_DROPLET) is None
+
+
+@pytest.mark.parametrize("environment", sorted(DROPLETS))
+def test_tests_see_the_groups_that_the_lab_runs(environment):
+    assert lab.VARIATIONS == VARIATIONS
+    groups = lab.hosts(environment)
+    assert groups["litefarm"] == [droplet.name for droplet in members_of(environment)]
+    assert {name for members in groups.values() for name in members} == set(groups["litefarm"])
+
+
+def test_the_scaled_environment_has_two_droplets_for_the_api_behind_one():
+    groups = lab.hosts("scaled")
+    assert groups["api"] == ["litefarmapp", "litefarmapi"]
+    assert groups["edge"] == ["litefarmapp"]
+    assert set(groups["litefarm"]) == set(groups["nginx"])
+    for only in ("postgres", "redis", "export_scheduler"):
+        assert len(groups[only]) == 1
+    assert "litefarmapi" not in lab.hosts("production")["litefarm"]

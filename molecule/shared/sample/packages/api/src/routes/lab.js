@@ -2,6 +2,7 @@
 // GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 // SPDX-License-Identifier: GPL-3.0-or-later
 
+import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Router } from 'express';
 import { knex } from '../util/knex.js';
@@ -13,7 +14,7 @@ export const lab = Router();
 
 lab.get('/version', route(async (_req, res) => {
   const migrations = await knex('knex_migrations').count('* as n').first().then(({ n }) => Number(n), () => null);
-  res.json({ version: release.version, commit: release.commit, migrations });
+  res.json({ version: release.version, commit: release.commit, migrations, instance: hostname() });
 }));
 
 lab.get('/slow', route(async (req, res) => {

@@ -1,0 +1,185 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Releases to two droplets of the API: both or none, also if the second fails, or is lost, or the run is killed at any step."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import time
+
+import docker
+import pytest
+
+from tests.support import lab
+from tests.support.deployment import LEDGER, history, is_locked, leftovers, running, start, variables, wait_for_lock
+from tests.support.load import Load
+
+PAGE, API = "https://app.litefarm.org/", "https://api.app.litefarm.org/version"
+FIRST, SECOND = "litefarmapp", "litefarmapi"
+SCHEDULER = "litefarm-imaginary"
+DEPLOY = "playbooks/deploy.yml"
+# Both know the two additional migrations.
+VERSIONS = ("2.0.0", "2.1.0")
+
+
+@pytest.fixture(scope="module")
+def tags(built):
+    return [built(version, "behaviour=ok", "api.additional_migrations=2") for version in VERSIONS]
+
+
+@pytest.fixture(scope="module")
+def good(tags):
+    run = lab.playbook(DEPLOY, "-e", f"litefarm_version={tags[0]}")
+    assert run.status == 0, run.output[-4000:]
+    return tags[0]
+
+
+def version_on(droplet):
+    """The release of the API that a droplet's own nginx passes requests to."""
+    address = lab.status()["droplets"][droplet]["private_address"]
+    script = f"import urllib.request as u; print(u.urlopen(u.Request('http://{address}:8090/version', headers={{'Host': 'api.app.litefarm.org'}}), timeout=10).read().decode())"
+    return json.loads(lab.over_ssh(droplet, ["python3", "-c", script], ""))["version"]
+
+
+def versions():
+    return [version_on(droplet) for droplet in (FIRST, SECOND)]
+
+
+def test_a_release_to_two_droplets_is_not_noticed(good, tags, under_load):
+    run, report = under_load(DEPLOY, "-e", f"litefarm_version={tags[1]}")
+    assert run.status == 0, run.output[-6000:]
+    assert len(report.failures) == 0, str(report)
+    assert versions() == [VERSIONS[1]] * 2
+    instances = {json.loads(body)["instance"] for body in report.bodies("/version")[-40:]}
+    assert len(instances) == 2, "one droplet got no request"
+    assert leftovers() == []
+
+
+def test_a_failure_on_the_second_droplet_takes_the_first_one_back(good, tags, under_load):
+    """Its nginx refuses to switch, when the first has been switched already."""
+    second = lab.connect(SECOND)
+    before = running()
+    second.check_output("echo 'no_such_directive on;' > /etc/nginx/sites.d/broken.conf")
+    try:
+        run, report = under_load(DEPLOY, "-e", f"litefarm_version={good}")
+    finally:
+        second.check_output("rm /etc/nginx/sites.d/broken.conf")
+    assert run.status != 0
+    assert "TASK [The new API serves on litefarmapp]" in run.output and "TASK [The new API serves on litefarmapi]" in run.output, run.output[-6000:]
+    assert "no_such_directive" in run.output and "is not released" in run.output
+    assert len(report.failures) == 0, str(report)
+    assert versions() == [VERSIONS[1]] * 2
+    assert running() == before and leftovers() == []
+    assert history(1)[0]["result"] == "failed"
+
+
+def test_a_droplet_that_is_lost_during_a_release_has_the_others_go_back(good, tags, names, ca_file):
+    machine = docker.from_env(timeout=120).containers.get(lab.status()["droplets"][SECOND]["container"])
+    with Load([PAGE, API], names, ca_file, rate=20) as load:
+        run = start(DEPLOY, *variables(litefarm_version=good))
+        wait_for_lock()
+        machine.kill()
+        output = run.communicate()[0]
+        assert run.returncode != 0 and "is not released" in output, output[-4000:]
+        assert version_on(FIRST) == VERSIONS[1]
+        lost = load.stop()
+    # Whoever was on the droplet when it died has lost a request; everybody else has not.
+    assert len(lost.failures) <= 20, str(lost)
+    try:
+        with Load([PAGE, API], names, ca_file, rate=20) as load:
+            without = lab.playbook(DEPLOY, *variables(litefarm_version=good), f"--limit=all:!{SECOND}")
+            report = load.stop()
+    finally:
+        machine.start()
+    assert without.status == 0, without.output[-4000:]
+    assert len(report.failures) == 0, str(report)
+    assert version_on(FIRST) == VERSIONS[0]
+    for _ in range(60):
+        if lab.connect(SECOND).run("docker ps -q --filter name=api").stdout.strip():
+            break
+        time.sleep(1)
+    run = lab.playbook(DEPLOY, "-e", f"litefarm_version={good}")
+    assert run.status == 0, run.output[-4000:]
+    assert versions() == [VERSIONS[0]] * 2 and leftovers() == []
+
+
+# -- the table "environment" of docs/release-protocol.md: the run is killed after each of its steps ---------------------------------
+
+
+def environment_rows():
+    text = (lab.PROJECT / "docs" / "release-protocol.md").read_text()
+    table = re.search(r"<!-- environment -->\n((?:\|.*\n)+)", text)[1].splitlines()
+    cells = [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in table]
+    return [dict(zip(cells[0], row, strict=True)) for row in cells[2:]]
+
+
+ROWS = environment_rows()
+# The tasks that the table describes instead of naming them.
+TASKS = {
+    "preflight.yml": "Nothing stands in the way",
+    "The new API serves on the first droplet": "The new API serves on " + FIRST,
+    "The new API serves on the other droplets": "The new API serves on " + SECOND,
+}
+
+
+def unmigrate():
+    """The database as it was before the additional migrations."""
+    tables = "DROP TABLE IF EXISTS additional_1, additional_2; ALTER TABLE users DROP COLUMN IF EXISTS additional_1, DROP COLUMN IF EXISTS additional_2;"
+    sql = f"{tables} DELETE FROM knex_migrations WHERE name LIKE 'additional%'"
+    lab.connect(LEDGER).check_output(f'docker exec -u 999 postgres psql -U postgres -d litefarm -qc "{sql}"')
+
+
+def migrated():
+    sql = "SELECT count(*) FROM knex_migrations WHERE name LIKE 'additional%'"
+    return lab.connect(LEDGER).check_output(f'docker exec -u 999 postgres psql -U postgres -d litefarm -Atc "{sql}"') == "2"
+
+
+def image_of(droplet, service):
+    """The image of the container that serves: the one that the upstream file names, or the one that runs."""
+    host = lab.connect(droplet)
+    if service == "webapp":
+        port = re.search(r":(\d+)", host.file(f"/etc/nginx/upstreams.d/{service}.conf").content_string)[1]
+        return host.check_output(f"docker ps --filter publish={port} --format '{{{{.Image}}}}'")
+    return host.check_output(f"docker ps --filter label=litefarm.platform.service={service} --format '{{{{.Image}}}}'")
+
+
+@pytest.fixture(scope="module")
+def turns(good, tags):
+    """From one release to the other and back: each row is a release of its own."""
+    return itertools.cycle([(VERSIONS[0], VERSIONS[1], tags[1]), (VERSIONS[1], VERSIONS[0], tags[0])])
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[row["step"].replace(" ", "-") for row in ROWS])
+def test_a_run_that_is_killed_after(row, turns, names, ca_file, record_property):
+    old, new, tag = next(turns)
+    version = {"old": old, "new": new}
+    unmigrate()
+    webapp, scheduler = image_of(FIRST, "webapp"), image_of(SCHEDULER, "export_scheduler")
+    environment = {
+        "ANSIBLE_CALLBACK_PLUGINS": str(lab.PROJECT / "tests" / "support" / "callback"),
+        "ANSIBLE_CALLBACKS_ENABLED": "kill_after",
+        "LITEFARM_KILL_AFTER": TASKS.get(row["tasks"], row["tasks"]),
+    }
+    with Load([PAGE, API], names, ca_file, rate=10) as load:
+        run = start(DEPLOY, *variables(litefarm_version=tag), env=environment)
+        output = run.communicate()[0]
+        assert run.returncode == -9, output[-4000:]
+        assert is_locked() == (row["lock"] == "held")
+        assert migrated() == (row["database"] == "new")
+        assert version_on(FIRST) == version[row["API first"]]
+        assert version_on(SECOND) == version[row["API others"]]
+        assert (image_of(FIRST, "webapp") != webapp) == (row["webapp"] == "new")
+        assert (image_of(SCHEDULER, "export_scheduler") != scheduler) == (row["scheduler"] == "new")
+        again = lab.playbook(DEPLOY, "-e", f"litefarm_version={tag}")
+        report = load.stop()
+    record_property("killed", f"{row['step']}: {report}; the next run took {again.seconds:.1f} s")
+    assert again.status == 0, again.output[-6000:]
+    assert len(report.failures) == 0, str(report)
+    assert versions() == [new] * 2 and migrated() and leftovers() == []
+    assert image_of(FIRST, "webapp") != webapp and image_of(SCHEDULER, "export_scheduler") != scheduler
+    assert (history(1)[0]["result"], history(1)[0]["to"]["version"]) == ("ok", tag)
+    if row["next run"] == "nothing":
+        assert again.total("changed") == 0, again.output[-4000:]

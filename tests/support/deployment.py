@@ -1,0 +1,73 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an environment runs, remembers and was left with, for tests of releases."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.support import lab
+
+LEDGER = "litefarmapp"
+LOCK = "/var/lib/litefarm/deployment/lock.json"
+SERVICES = ("api", "webapp", "export_scheduler")
+
+
+def history(lines: int = 5) -> list[dict]:
+    """The newest records of the environment, the newest last."""
+    text = lab.connect(LEDGER).check_output(f"tail -n {lines} /var/lib/litefarm/deployment/history.jsonl")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def is_locked() -> bool:
+    """Whether somebody holds the deploy lock."""
+    return lab.connect(LEDGER).file(LOCK).exists
+
+
+def wait_for_lock(seconds: float = 60) -> None:
+    """Returns as soon as somebody holds the deploy lock.
+
+    Raises:
+        AssertionError: nobody does.
+    """
+    limit = time.monotonic() + seconds
+    while not is_locked():
+        assert time.monotonic() < limit, "nobody took the lock"
+        time.sleep(0.1)
+
+
+def leftovers() -> list[str]:
+    """Containers of releases that were begun and neither finished nor taken back, and the lock."""
+    found = ["lock.json"] if is_locked() else []
+    for name in lab.droplets():
+        droplet = lab.connect(name)
+        found += droplet.check_output("docker ps -a --format '{{.Names}}' --filter name=.next --filter name=.shot.").split()
+        found += droplet.check_output("docker ps --format '{{.Names}}' --filter name=.previous.").split()
+    return found
+
+
+def running() -> dict[str, str]:
+    """Droplet and service to the id of its image."""
+    images = {}
+    for name in lab.droplets():
+        text = lab.connect(name).check_output("docker inspect --format '{{.Name}} {{.Image}}' $(docker ps -q --filter label=litefarm.platform.service)")
+        images |= {f"{name} {service}": image for service, image in (line.lstrip("/").split() for line in text.splitlines()) if service in SERVICES}
+    return images
+
+
+def variables(**values) -> list[str]:
+    """Extra variables for a playbook."""
+    return ["-e", json.dumps(values)]
+
+
+def start(name: str, *arguments: str, env: dict[str, str] | None = None) -> subprocess.Popen:
+    """A playbook as a process that leads a group of its own."""
+    command = [str(Path(sys.executable).with_name("ansible-playbook")), f"--inventory={lab.inventory(lab.environments()[0])}", name, *arguments]
+    environment = {**os.environ, **lab.ansible_environment(), "ANSIBLE_NOCOLOR": "1", "PYTHONUNBUFFERED": "1", **(env or {})}
+    return subprocess.Popen(command, cwd=lab.PROJECT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
