@@ -9,6 +9,10 @@ import pytest
 
 from tests.support import lab
 from tests.support.https import Connection
+from tests.support.load import Load
+
+# A page, and an answer of the API that says which release gave it.
+PAGE, API = "https://app.litefarm.org/", "https://api.app.litefarm.org/version"
 
 
 def pytest_generate_tests(metafunc):
@@ -51,6 +55,36 @@ def ask(names, ca_file):
         return answer
 
     return request
+
+
+@pytest.fixture(scope="session")
+def built():
+    """Builds a version of the sample application with some settings; returns its tag."""
+
+    def build(version, *settings, environment=None):
+        tag = f"v{version}"
+        lab.lab("sample-release", "--tag", tag, *(word for setting in settings for word in ("--set", setting)))
+        run = lab.playbook("playbooks/build.yml", "-e", f"litefarm_version={tag}", environment=environment)
+        assert run.status == 0, run.output
+        return tag
+
+    return build
+
+
+@pytest.fixture
+def under_load(names, ca_file, record_property):
+    """Runs a playbook with everything shown while 50 requests a second are made of the page and of the API each."""
+
+    def play(name, *arguments, meanwhile=None):
+        with Load([PAGE, API], names, ca_file, rate=50) as load:
+            run = lab.playbook(name, "-vvv", "--diff", *arguments)
+            if meanwhile:
+                meanwhile()
+            report = load.stop()
+        record_property(f"{name} {' '.join(arguments)}", f"{run.seconds:.1f} s; {report}")
+        return run, report
+
+    return play
 
 
 def pytest_terminal_summary(terminalreporter):

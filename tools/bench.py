@@ -12,6 +12,8 @@ from __future__ import annotations
 import argparse
 import base64
 import collections
+import contextlib
+import datetime
 import json
 import os
 import platform
@@ -19,6 +21,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import yaml
@@ -26,8 +29,9 @@ import yaml
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.support import lab
+from tests.support.deployment import variables
 from tests.support.farm import ExportRequests, Farm
-from tests.support.load import Load
+from tests.support.load import Load, Request
 from tests.support.pictures import form, png
 
 REPORT = lab.PROJECT / "docs" / "benchmarks.md"
@@ -80,47 +84,202 @@ def unchanged_runs(runs: int) -> list[str]:
     return [*lines, ""]
 
 
-def release(tag: str, behaviour: str, runs_before: str) -> tuple[str, float]:
-    """Builds and deploys a version under 50 requests/s on page and API.
+PAGE_AND_API = (PAGE, API)
+SLOW = "https://api.app.litefarm.org/slow?ms=2000"
+EVENTS = "https://api.app.litefarm.org/notification_user/subscribe"
+DEPLOY = ("playbooks/deploy.yml",)
+HEADER = [
+    "| release | seconds | fast requests | failed | outage, s | p99 of the second of the switch, ms | p99 in quiet, ms | slow requests failed | streams cut |",
+    "|---|---|---|---|---|---|---|---|---|",
+]
+
+
+def two_versions() -> list[str]:
+    """Two good releases of the sample, built, and the second of them deployed."""
+    tags = ["v3.0.0", "v3.1.0"]
+    for tag in tags:
+        lab.lab("sample-release", "--tag", tag, "--set", f"version={tag[1:]}", "--set", "behaviour=ok", "--set", "api.additional_migrations=2")
+        must(lab.playbook("playbooks/build.yml", "-e", f"litefarm_version={tag}"))
+        must(lab.playbook(*DEPLOY, *variables(litefarm_version=tag, force=True)))
+    return tags
+
+
+def must(run: lab.Run) -> lab.Run:
+    """The run, if it ended well."""
+    if run.status:
+        sys.exit(f"A run failed:\n{run.output}")
+    return run
+
+
+def loaded(work: Callable[[], float], new: bytes) -> tuple[float, str]:
+    """Does something under 100 requests/s on page and API each, slow requests and event streams beside them.
+
+    Args:
+        work: returns the seconds that it took.
+        new: what only answers of the new release contain.
 
     Returns:
-        A row of Markdown and the seconds that the deploying run took.
+        The seconds, and cells of a row of HEADER.
     """
-    lab.lab("sample-release", "--tag", tag, "--set", f"version={tag[1:]}", "--set", f"behaviour={behaviour}")
-    built = lab.playbook("playbooks/build.yml", "-e", f"litefarm_version={tag}")
-    if built.status:
-        sys.exit(f"build.yml failed:\n{built.output}")
-    with Load([PAGE, API], lab.names(), lab.status()["paths"]["ca"], rate=50) as load:
-        run = lab.playbook("site.yml", "-e", f"litefarm_version={tag}")
+    requests = [*(Request(url, rate=100) for url in PAGE_AND_API), Request(SLOW, rate=2)]
+    with Load(requests, lab.names(), lab.status()["paths"]["ca"], streams=[EVENTS] * 5) as load:
+        time.sleep(12)
+        seconds = work()
+        time.sleep(8)
         report = load.stop()
-    served = " ".join(report.bodies("/version")[-1].decode().split())
-    row = (
-        f"| {behaviour}, after {runs_before} | {'released' if run.status == 0 else 'refused'} | {len(report.answers)} | "
-        f"{len(report.failures)} | {report.quantile(0.5) * 1000:.0f} | {report.quantile(0.99) * 1000:.0f} | {run.seconds:.1f} | `{served}` |"
+    fast, slow = report.of(*PAGE_AND_API), report.of(SLOW)
+    switch = fast.first_seen(new)
+    quiet = statistics.median(second.p99 for second in fast.window(2, 11).series())
+    failed = len(fast.failures)
+    outage = fast.last_failure - fast.first_failure if failed else 0.0
+    at_switch = fast.window(switch - 0.5, switch + 0.5).quantile(0.99)
+    return seconds, (
+        f"{seconds:.1f} | {len(fast.answers)} | {failed} | {outage:.1f} | {at_switch * 1000:.0f} | {quiet * 1000:.0f} | "
+        f"{len(slow.failures)} of {len(slow.answers)} | {len(report.lost_streams)} |"
     )
-    return row, run.seconds
 
 
 def releases(runs: int) -> list[str]:
-    """Good and bad releases in turn.
+    """Our releases and rollbacks, and what docker-compose makes of the same two images, in turn.
 
     Returns:
         Lines of Markdown.
     """
+    tags = two_versions()
     lines = [
-        "Releases under 50 requests/s on the page and 50 on the API, each over a connection of its own:",
+        "100 requests/s on the page and 100 on the API, each over a connection of its own; beside them 2 requests/s that take 2 s, and 5 event streams. "
+        "The images are on the droplets, no migration is new. `docker-compose up -d` recreates the same two containers behind the same nginx.",
         "",
-        "| release | outcome | requests | failed | median ms | p99 ms | seconds | then served |",
-        "|---|---|---|---|---|---|---|---|",
+        *HEADER,
     ]
-    good = []
-    for number in range(runs):
-        row, seconds = release(f"v2.{number}.0", "ok", f"v2.{number - 1}.0" if number else "the release before")
-        lines.append(row)
-        good.append(seconds)
-        row, _ = release(f"v2.{number}.1", "crash-at-start", f"v2.{number}.0")
-        lines.append(row)
-    return [*lines, "", f"Median of the good ones, Enter to prompt: **{statistics.median(good):.1f} s**.", ""]
+    ours, back, theirs = [], [], []
+    with Compose(tags) as compose:
+        for number in range(runs):
+            seconds, cells = loaded(lambda: must(lab.playbook(*DEPLOY, *variables(litefarm_version=tags[0], force=True))).seconds, b"3.0.0")
+            lines.append(f"| deploy.yml {number + 1} | {cells}")
+            ours.append(seconds)
+            must(lab.playbook(*DEPLOY, *variables(litefarm_version=tags[1], force=True)))
+            seconds, cells = loaded(lambda: must(lab.playbook("playbooks/rollback.yml", "-e", f"to={tags[0]}", "-e", "force=true")).seconds, b"3.0.0")
+            lines.append(f"| rollback.yml {number + 1} | {cells}")
+            back.append(seconds)
+            must(lab.playbook(*DEPLOY, *variables(litefarm_version=tags[1], force=True)))
+            with compose.serving(tags[1]):
+                seconds, cells = loaded(lambda: compose.up(tags[0]), b"3.0.0")
+            lines.append(f"| docker-compose up -d {number + 1} | {cells}")
+            theirs.append(seconds)
+    unchanged = [must(lab.playbook(*DEPLOY, *variables(litefarm_version=tags[1], force=True))).seconds for _ in range(runs)]
+    quiet = [must(lab.playbook(*DEPLOY, *variables(litefarm_version=tags[n % 2], force=True))).seconds for n in range(2 * runs)]
+    return [
+        *lines,
+        "",
+        f"Medians, Enter to prompt: deploy.yml **{statistics.median(ours):.1f} s** under that load and **{statistics.median(quiet):.1f} s** without, "
+        f"rollback.yml **{statistics.median(back):.1f} s** under load, an unchanged deploy.yml **{statistics.median(unchanged):.1f} s**, "
+        f"docker-compose {statistics.median(theirs):.1f} s. The application's own boot is in them: {boot(tags[0]):.1f} s for the API.",
+        "",
+    ]
+
+
+def boot(tag: str) -> float:
+    """Seconds from the start of an API container to its first answer, as the container's log and the engine tell."""
+    droplet = lab.connect("litefarmapp")
+    started = droplet.check_output("docker inspect --format '{{.State.StartedAt}}' api")[:26]
+    first = droplet.check_output("docker logs --timestamps api 2>&1 | grep -m1 'listening on port'").split()[0][:26]
+    moments = [datetime.datetime.fromisoformat(text) for text in (started, first)]
+    return (moments[1] - moments[0]).total_seconds()
+
+
+class Compose:
+    """The two containers as docker-compose runs them, behind the droplet's nginx, on ports of their own."""
+
+    PORTS = {"api": (16000, 5000), "webapp": (16080, 8080)}
+    FOLDER = "/root/bench-compose"
+
+    def __init__(self, tags: list[str]):
+        self.droplet = lab.connect("litefarmapp")
+        self.images: dict[str, dict[str, str]] = {}
+        self.services: dict[str, dict] = {}
+        for tag in tags:
+            must(lab.playbook(*DEPLOY, *variables(litefarm_version=tag, force=True)))
+            seen = {name: json.loads(self.droplet.check_output(f"docker inspect {name}"))[0] for name in self.PORTS}
+            self.images[tag] = {name: one["Config"]["Image"] for name, one in seen.items()}
+            self.services = {name: self._service(name, one) for name, one in seen.items()}
+
+    def _service(self, name: str, seen: dict) -> dict:
+        config, host = seen["Config"], seen["HostConfig"]
+        outside, inside = self.PORTS[name]
+        return {
+            "command": config["Cmd"],
+            "entrypoint": config["Entrypoint"],
+            "user": config["User"],
+            "working_dir": config["WorkingDir"],
+            # A dollar sign would be a variable of the file.
+            "environment": [each.replace("$", "$$") for each in config["Env"]],
+            "volumes": [f"{each['Source']}:{each['Target']}:ro" for each in host["Mounts"]],
+            "tmpfs": [f"{path}:{options}" for path, options in host["Tmpfs"].items()],
+            "extra_hosts": host["ExtraHosts"],
+            "ports": [f"127.0.0.1:{outside}:{inside}"],
+            "init": True,
+            "restart": "unless-stopped",
+            "networks": ["litefarm"],
+        }
+
+    def __enter__(self) -> Compose:
+        self.droplet.check_output("which docker-compose || (apt-get -qq update && apt-get -qq -y --no-install-recommends install docker-compose)")
+        self.droplet.check_output(f"mkdir -m 0700 -p {self.FOLDER}")
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.droplet.run(f"cd {self.FOLDER} && docker-compose down; rm -rf {self.FOLDER}")
+
+    def up(self, tag: str) -> float:
+        """Seconds that `docker-compose up -d` takes to move to a release."""
+        services = {name: {**service, "image": self.images[tag][name]} for name, service in self.services.items()}
+        document = {"services": services, "networks": {"litefarm": {"external": True}}}
+        lab.over_ssh("litefarmapp", ["sh", "-c", f"umask 077; cat > {self.FOLDER}/docker-compose.yml"], json.dumps(document))
+        began = time.monotonic()
+        self.droplet.check_output(f"cd {self.FOLDER} && docker-compose up -d")
+        return time.monotonic() - began
+
+    @contextlib.contextmanager
+    def serving(self, tag: str):
+        """nginx asks these containers meanwhile."""
+        self.up(tag)
+        time.sleep(5)
+        folder = "/etc/nginx/upstreams.d"
+        self.droplet.check_output(f"mkdir {folder}.kept && cp {folder}/*.conf {folder}.kept/")
+        try:
+            for name, (port, _inside) in self.PORTS.items():
+                self.droplet.check_output(f"echo 'server 127.0.0.1:{port} max_fails=0;' > {folder}/{name}.conf")
+            self.droplet.check_output("systemctl reload nginx")
+            yield
+        finally:
+            self.droplet.check_output(f"cp {folder}.kept/*.conf {folder}/ && rm -r {folder}.kept && systemctl reload nginx")
+            self.droplet.check_output(f"cd {self.FOLDER} && docker-compose down")
+
+
+def left_behind(runs: int) -> list[str]:
+    """What fifty releases leave on the droplets.
+
+    Returns:
+        Lines of Markdown.
+    """
+    tags = two_versions()
+    before = {name: litter(name) for name in ("litefarmapp", "litefarm-imaginary")}
+    for number in range(10 * runs):
+        must(lab.playbook(*DEPLOY, *variables(litefarm_version=tags[number % 2], api_env={"RELEASE": str(number)}, force=True)))
+    lines = [f"After {10 * runs} releases (before them):", "", "| droplet | containers | images | dangling | volumes | networks | disk, MB |", "|---|---|---|---|---|---|---|"]
+    for name, counts in before.items():
+        lines.append(f"| {name} | " + " | ".join(f"{now} ({then})" for now, then in zip(litter(name), counts)) + " |")
+    return [*lines, ""]
+
+
+def litter(name: str) -> list[int]:
+    """Containers, images, dangling images, volumes, networks and megabytes of a droplet's engine."""
+    droplet = lab.connect(name)
+    commands = ("docker ps -aq", "docker images -q", "docker images -qf dangling=true", "docker volume ls -q", "docker network ls -q")
+    counts = [len(droplet.check_output(command).split()) for command in commands]
+    size = droplet.check_output("du -sm --exclude=/var/lib/docker/containers/*/*.log /var/lib/docker /var/lib/litefarm | cut -f1").split()
+    return [*counts, sum(map(int, size))]
 
 
 def exports(runs: int) -> list[str]:
@@ -211,22 +370,40 @@ def rotations() -> list[str]:
     return [*lines, ""]
 
 
+SECTIONS = {
+    "Releases": releases,
+    "What releases leave behind": left_behind,
+    "An unchanged site.yml": unchanged_runs,
+    "Exports": exports,
+    "Pictures": pictures,
+    "Rotations": lambda _runs: rotations(),
+}
+
+
+def sections(text: str) -> dict[str, str]:
+    """What an earlier report says, by its headings."""
+    parts = text.split("\n## ")[1:]
+    return {part.partition("\n")[0].strip(): part.partition("\n")[2].strip() for part in parts}
+
+
 def main() -> None:
-    """Measures the lab that runs and writes the report."""
+    """Measures the lab that runs and writes the report; sections that were not measured stay as they were."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="SECTION", help=f"only these: {', '.join(SECTIONS)}")
     parser.add_argument("--runs", type=int, default=5, help="how often each is measured (default 5)")
-    parser.add_argument("--note", default="", help="a last paragraph for the report, such as how long make demo took")
     arguments = parser.parse_args()
-    lines = ["# Benchmarks", "", f"Made by `make bench` on: {machine()}.", ""]
-    lines += unchanged_runs(arguments.runs)
-    lines += exports(arguments.runs)
-    lines += pictures(arguments.runs)
-    lines += rotations()
-    lines += releases(arguments.runs)
-    if arguments.note:
-        lines += [arguments.note, ""]
-    REPORT.write_text("\n".join(lines))
-    print("\n".join(lines))
+    unknown = set(arguments.names) - set(SECTIONS)
+    if unknown:
+        parser.error(f"there is no section {' or '.join(sorted(unknown))}")
+    measured = sections(REPORT.read_text()) if REPORT.exists() else {}
+    for name, measure in SECTIONS.items():
+        if not arguments.names or name in arguments.names:
+            today = datetime.date.today().isoformat()
+            measured[name] = "\n".join([f"Measured on {today}: {machine()}.", "", *measure(arguments.runs)]).strip()
+    names = [*SECTIONS, *(name for name in measured if name not in SECTIONS)]
+    body = "".join(f"\n## {name}\n\n{measured[name]}\n" for name in names if name in measured)
+    REPORT.write_text(f"# Benchmarks\n\nMade by `make bench` on a running demo; one section again: `.venv/bin/python tools/bench.py Releases`.\n{body}")
+    print(REPORT.read_text())
 
 
 if __name__ == "__main__":

@@ -40,11 +40,17 @@ class ActionModule(ControlNodeAction):
         problems = droplet_rules.environment_problems(
             {host: hostvars[host].get("litefarm_environment") for host in droplets}, {host: hostvars[host].get("inventory_dir") for host in droplets}
         )
-        problems += droplet_rules.group_problems(groups, requirements["needed_groups"], requirements["single_groups"])
+        problems += droplet_rules.group_problems(groups, requirements["needed_groups"], requirements["single_groups"], requirements.get("within_groups"))
         problems += secrets
         if any(set(task_vars["ansible_play_hosts_all"]) & set(groups.get(group) or []) for group in requirements.get("storage_groups") or []):
             problems += self._storage(secrets, task_vars)
         problems += arguments["release"].get("problems") or []
+        problems += droplet_rules.image_problems(
+            {
+                service: {host: hostvars[host]["%s_image" % service] for host in task_vars["ansible_play_hosts_all"] if host in groups.get(service, [])}
+                for service in arguments["release"].get("images") or {}
+            }
+        )
         problems += merge({host: (hostvars[host].get("litefarm_preflight") or {}).get("problems") or [] for host in task_vars["ansible_play_hosts_all"]})
         result.update(changed=False)
         if problems:

@@ -17,8 +17,8 @@ from ansible_collections.litefarm.platform.plugins.module_utils.variables import
 from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import COLLECTION, ControlNodeAction, evaluate
 
 # Names that the preflight play itself defines beside those of its arguments.
-PLAY_NAMES = ("litefarm_release", "litefarm_preflight", "litefarm_verify", "litefarm_images", "litefarm_secrets")
-MAGIC = re.compile(r"^(ansible_|inventory_|group_names$|groups$|hostvars$|omit$|play|role_|vars$|environment$|preflight_|release_|verify_|build_)")
+PLAY_NAMES = ("litefarm_release", "litefarm_preflight", "litefarm_verify", "litefarm_images", "litefarm_secrets", "litefarm_lock", "litefarm_release_info", "litefarm_rollback")
+MAGIC = re.compile(r"^(ansible_|inventory_|group_names$|groups$|hostvars$|omit$|play|role_|vars$|environment$|preflight_|release_|verify_|build_|rollout_)")
 
 
 class ActionModule(ControlNodeAction):
@@ -35,31 +35,35 @@ class ActionModule(ControlNodeAction):
                 "limits": {"type": "dict", "required": True},
                 "requirements": {"type": "dict", "required": True},
                 "secrets": {"type": "list", "elements": "dict", "required": True},
+                "releases": {"type": "dict", "default": {}},
             }
         )
         host = task_vars["inventory_hostname"]
         places = self.places(task_vars)
-        facts, problems = self._look(host, task_vars)
+        releases = {service: image for service, image in arguments["releases"].items() if service in task_vars["group_names"]}
+        facts, running, problems = self._look(host, releases, task_vars)
         if facts:
             problems += droplet_rules.droplet_problems(host, facts, arguments["requirements"])
+            problems += droplet_rules.room_problems(host, running, releases)
         variables = dict(task_vars, ansible_facts=dict(task_vars.get("ansible_facts") or {}, **facts))
         problems += self._variables(host, arguments, variables, places, facts)
-        result.update(changed=False, ansible_facts=facts, problems=problems)
+        result.update(changed=False, ansible_facts=facts, running=running, problems=problems)
         return result
 
-    def _look(self, host, task_vars):
+    def _look(self, host, releases, task_vars):
         """The one module call."""
+        arguments = {"services": list(releases), "images": list(releases.values())}
         try:
-            answer = self._execute_module(module_name="litefarm.platform.droplet_info", module_args={}, task_vars=task_vars)
+            answer = self._execute_module(module_name="litefarm.platform.droplet_info", module_args=arguments, task_vars=task_vars)
         except AnsibleConnectionFailure as error:
-            return {}, [self._unreachable(host, str(error))]
+            return {}, {}, [self._unreachable(host, str(error))]
         except AnsibleError as error:
-            return {}, ["%s cannot be looked at (%s): correct its connection variables in the inventory." % (host, droplet_rules.first_line(error))]
+            return {}, {}, ["%s cannot be looked at (%s): correct its connection variables in the inventory." % (host, droplet_rules.first_line(error))]
         if answer.get("unreachable"):
-            return {}, [self._unreachable(host, answer.get("msg"))]
+            return {}, {}, [self._unreachable(host, answer.get("msg"))]
         if answer.get("failed"):
-            return {}, [droplet_rules.module_problem(host, answer)]
-        return answer.get("ansible_facts") or {}, []
+            return {}, {}, [droplet_rules.module_problem(host, answer)]
+        return answer.get("ansible_facts") or {}, answer.get("running") or {}, []
 
     def _unreachable(self, host, reason):
         context = self._play_context

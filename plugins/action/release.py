@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 import os
+import secrets
 import tempfile
+import time
 
 from ansible_collections.litefarm.platform.plugins.module_utils.git_reference import FULL_COMMIT, GitError, Repository, without_password
 from ansible_collections.litefarm.platform.plugins.module_utils.registry import Registry, RegistryError
@@ -31,13 +33,19 @@ class ActionModule(ControlNodeAction):
                 "images": {"type": "dict", "default": {}},
                 "ca_certificates": {"type": "dict", "default": {}},
                 "images_may_be_missing": {"type": "bool", "default": False},
+                "recorded": {"type": "dict"},
                 "fail": {"type": "bool", "default": True},
             }
         )
+        result.update(changed=False, run="%s-%s" % (time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()), secrets.token_hex(4)))
+        if arguments["recorded"]:
+            recorded = arguments["recorded"]
+            images = {service: {"reference": reference} for service, reference in recorded["images"].items()}
+            return dict(result, commit=recorded["to"]["commit"], version=recorded["to"]["version"], images=images, problems=[])
         places = self.places(task_vars)
         names = {key: "%s in %s" % (name, places.of(name)) for key, name in NAMES.items()}
         commit, images, problems = resolve(arguments, names)
-        result.update(changed=False, commit=commit or UNKNOWN, version=arguments["version"], images=images, problems=problems)
+        result.update(commit=commit or UNKNOWN, version=arguments["version"], images=images, problems=problems)
         if problems and arguments["fail"]:
             result.update(failed=True, msg="\n".join(problems))
         return result

@@ -25,8 +25,8 @@ def droplet_problems(host, facts, requirements):
     for path, disk in sorted((droplet.get("disk") or {}).items()):
         if disk["free_mb"] < requirements["disk_free_mb"]:
             problems.append(
-                "%s has %d MB free below %s, and a release needs at least %d MB: remove what fills the disk, or enlarge it."
-                % (host, disk["free_mb"], path, requirements["disk_free_mb"])
+                "%s has %d MB free below %s, and a release needs at least %d MB, so %d MB are missing: remove what fills the disk, or enlarge it."
+                % (host, disk["free_mb"], path, requirements["disk_free_mb"], requirements["disk_free_mb"] - disk["free_mb"])
             )
     if droplet.get("uid", 0) != 0:
         problems.append(
@@ -35,6 +35,31 @@ def droplet_problems(host, facts, requirements):
     if droplet.get("systemd") is False:
         problems.append("%s is not run by systemd: the platform needs a droplet with an ordinary init." % host)
     return problems
+
+
+def room_problems(host, running, releases):
+    """Sentences about a droplet that has no memory for a second copy of what is about to be replaced."""
+    services = running.get("services") or {}
+    beside = {name: seen["memory_mb"] for name, seen in services.items() if seen["update"] == "rolling" and seen["image"] != releases.get(name)}
+    if not beside:
+        return []
+    # They are replaced one after the other, but the last one settles while the first one still does.
+    needed, available = sum(beside.values()), running["memory_available_mb"]
+    if available >= needed:
+        return []
+    return [
+        "%s has %d MB of memory available, and a second copy of %s beside the running one may take %d MB, so %d MB are missing: resize the droplet, or "
+        "end what takes the memory." % (host, available, " and ".join(sorted(beside)), needed, needed - available)
+    ]
+
+
+def image_problems(images):
+    """Sentences about a service that would not be the same everywhere. `images`: service to droplet to image."""
+    return [
+        "%s would not be the same on every droplet (%s): let %s_image of all of them come from one release." % (service, _by_value(by_host), service)
+        for service, by_host in sorted(images.items())
+        if len(set(by_host.values())) > 1
+    ]
 
 
 def _distribution(host, facts, distributions):
@@ -76,8 +101,8 @@ def first_line(reason):
     return lines[-1].rpartition("ssh: ")[2] if lines else "no reason given"
 
 
-def group_problems(groups, needed, single):
-    """Sentences about services without a droplet, and services that must not run twice (with the reason)."""
+def group_problems(groups, needed, single, within=None):
+    """Sentences about services without a droplet, services that must not run twice (with the reason), and services that need another one beside them."""
     problems = []
     for group in needed:
         if not groups.get(group):
@@ -88,6 +113,13 @@ def group_problems(groups, needed, single):
             problems.append(
                 "The group %s has %s, and it may have one droplet only, because %s: remove the others in the inventory's hosts.yml."
                 % (group, " and ".join(sorted(members)), reason)
+            )
+    for group, other in (within or {}).items():
+        lonely = sorted(set(groups.get(group) or []) - set(groups.get(other) or []))
+        if lonely:
+            problems.append(
+                "%s is in the group %s and not in %s, without which nobody reaches it: add it there in the inventory's hosts.yml."
+                % (" and ".join(lonely), group, other)
             )
     return problems
 

@@ -40,6 +40,12 @@ options:
     type: list
     elements: dict
     required: true
+  releases:
+    description:
+      - Services to the images that are about to be released. What runs of them on the droplets of their groups is returned, and
+        that there is room for a second copy beside it is checked.
+    type: dict
+    default: {}
 extends_documentation_fragment:
   - ansible.builtin.action_common_attributes
 attributes:
@@ -77,6 +83,10 @@ problems:
   returned: always
   type: list
   elements: str
+running:
+  description: What runs of O(releases), as M(litefarm.platform.droplet_info) returns it.
+  returned: always
+  type: dict
 ansible_facts:
   description: The facts of M(litefarm.platform.droplet_info).
   returned: always

@@ -57,6 +57,11 @@ options:
     description: Whether an image that the registry does not have is an answer and no problem.
     type: bool
     default: false
+  recorded:
+    description:
+      - A record of the environment's history, as M(litefarm.platform.deployment) returns it. Its release is returned, and neither the
+        repository nor the registry is asked.
+    type: dict
   fail:
     description: Whether problems fail the task. If not, they are only returned.
     type: bool
@@ -94,6 +99,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+run:
+  description: A word for this run that no other run has.
+  returned: always
+  type: str
+  sample: 20260701T100000Z-9f86d081
 commit:
   description: The commit.
   returned: always

@@ -45,7 +45,7 @@ def test_too_little_memory():
 
 def test_too_little_disk():
     assert droplet(disk={"/": {"total_mb": 9000, "free_mb": 900}}) == [
-        "one has 900 MB free below /, and a release needs at least 4000 MB: remove what fills the disk, or enlarge it."
+        "one has 900 MB free below /, and a release needs at least 4000 MB, so 3100 MB are missing: remove what fills the disk, or enlarge it."
     ]
 
 
@@ -117,3 +117,10 @@ def test_what_all_droplets_share_is_said_once():
 def test_one_problem_is_one_sentence():
     assert report(["It is wrong."]) == "Nothing was changed. It is wrong."
     assert report(["One.", "Two."]) == "Nothing was changed, because 2 things stand in the way:\n1. One.\n2. Two."
+
+
+def test_a_service_that_nginx_answers_for_has_nginx_beside_it():
+    groups = {"nginx": ["a"], "edge": ["a", "b"], "api": ["a"]}
+    assert rules.group_problems(groups, [], {}, {"edge": "nginx", "api": "nginx", "webapp": "nginx"}) == [
+        "b is in the group edge and not in nginx, without which nobody reaches it: add it there in the inventory's hosts.yml."
+    ]

@@ -1,0 +1,27 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from ansible_collections.litefarm.platform.plugins.module_utils.ledger import LedgerError, rollback_target
+from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import ControlNodeAction
+
+
+class ActionModule(ControlNodeAction):
+    """Finds the release to go back to."""
+
+    def run(self, tmp=None, task_vars=None):
+        result = super().run(tmp, task_vars)
+        _validated, arguments = self.validate_argument_spec(
+            argument_spec={
+                "history": {"type": "list", "elements": "dict", "required": True},
+                "wanted": {"type": "str", "default": ""},
+                "force": {"type": "bool", "default": False},
+            }
+        )
+        try:
+            record = rollback_target(arguments["history"], arguments["wanted"] or None, arguments["force"])
+        except LedgerError as error:
+            return dict(result, failed=True, changed=False, msg="Nothing was changed. %s" % error)
+        return dict(result, changed=False, record=record)

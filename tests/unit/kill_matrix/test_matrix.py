@@ -1,0 +1,137 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The kill matrix, as far as it needs no droplet: it leaves no row out, keeps off labs that nobody named, and a wrong cell is told."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from tests.kill_matrix import cells, verdict
+from tests.kill_matrix.conftest import checked_lab
+from tests.kill_matrix.load import Answer
+from tests.kill_matrix.matrix import Seen, outage, waves
+from tests.unit.plugins.container_service.protocol import DOCUMENT, tables
+
+VERSIONS = {"older": "1", "old": "2", "new": "3"}
+
+
+def row_of(table, step):
+    return next(row for row in cells.rows() if (row.table, row["step"]) == (table, step))
+
+
+def container(name, version, state="running", policy="unless-stopped", port=0, number=1):
+    return {
+        "id": name + version, "name": name, "version": version, "state": state, "policy": policy, "port": port, "number": number, "spec": "spec" + version,
+    }  # fmt: skip
+
+
+def seen_at_write():
+    """What a good cell `rolling-write-module-killed` sees."""
+    older = container("w.previous.1", "1", "exited", "no", 21000, 1)
+    left = [container("w", "2", port=21001, number=2), container("w.next", "3", port=21000, number=3), older]
+    after = [container("w", "3", port=21000, number=3), container("w.previous.2", "2", "exited", "no", 21001, 2)]
+    after[0]["id"] = left[1]["id"]
+    return Seen(
+        VERSIONS,
+        before={"containers": left, "upstream": [21000, 21001]},
+        after={"containers": after, "upstream": [21000], "one_shots": [], "with_secrets": ["spec2", "spec3"]},
+        serves=["old"],
+        during=[Answer(0, 0.1, "2", None), Answer(1, 1.1, "3", None)],
+        next_run={"failed": False, "changed": True},
+        last=["new"],
+    )
+
+
+WRONG = {
+    "never reached": ({"reached": False}, "never reached"),
+    "evidence": ({"before": {"containers": [], "upstream": []}}, "current is '-'"),
+    "serves": ({"serves": ["old", "nobody"]}, "old and nobody served"),
+    "request": ({"during": [Answer(0, 0.1, None, "HTTP 503")]}, "1 of 1 requests failed"),
+    "stranger": ({"during": [Answer(0, 0.1, "1", None)]}, "older answered"),
+    "next run": ({"next_run": {"failed": True, "msg": "no"}}, "The next run failed: no"),
+    "no next run": ({"next_run": None}, "said nothing"),
+    "nothing done": ({"next_run": {"failed": False, "changed": False}}, "The next run nothing, and the protocol says 'resumes'"),
+    "end": ({"last": ["old"]}, "In the end old answers instead of new"),
+}
+
+
+def test_every_row_of_the_protocol_is_a_service_of_its_own():
+    rows = cells.rows()
+    assert len(rows) == sum(len(table) for table in tables().values()) == len({row.service for row in rows})
+    ports = [port for row in rows for port in row.ports]
+    assert len(ports) == len(set(ports)) and max(ports) < 32768
+
+
+@pytest.mark.parametrize("name", ["several hosts", "hosts-2", "Edge"])
+def test_a_table_that_the_matrix_does_not_know_is_refused(name):
+    document = DOCUMENT.read_text() + f"\n<!-- table: {name} -->\n| step |\n|---|\n| x |\n"
+    with pytest.raises(ValueError, match=name):
+        cells.rows(document)
+
+
+def test_a_table_that_is_gone_is_refused():
+    found = {name: rows for name, rows in tables().items() if name != "recreate undo"}
+    with pytest.raises(ValueError, match="teach it"):
+        cells.rows(found=found)
+
+
+def test_who_must_not_be_reloaded_by_others_comes_last():
+    parts = waves(cells.rows())
+    assert [[row["step"] for row in part] for part in parts[1:]] == [["unwrite"], ["write", "validate"]]
+    assert sum(map(len, parts)) == len(cells.rows())
+
+
+@pytest.mark.parametrize("environment", [{}, {"LITEFARM_LAB": ""}, {"LITEFARM_LAB": "litefarm"}])
+def test_a_lab_that_nobody_named_is_left_alone(environment):
+    with pytest.raises(pytest.UsageError, match="needs a lab of its own"):
+        checked_lab(environment)
+
+
+def test_a_lab_of_its_own_is_taken():
+    assert checked_lab({"LITEFARM_LAB": "killmatrix"}) == "killmatrix"
+
+
+def test_a_good_cell():
+    assert verdict.problems(row_of("rolling", "write"), cells.MODULE, seen_at_write()) == []
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_wrong_cell_is_told(wrong):
+    change, words = WRONG[wrong]
+    found = verdict.problems(row_of("rolling", "write"), cells.MODULE, dataclasses.replace(seen_at_write(), **change))
+    assert any(words in sentence for sentence in found), found
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"with_secrets": ["spec2", "spec3", "spec9"]}, "spec9"),
+        ({"one_shots": ["w.shot.prepare"]}, "w.shot.prepare"),
+        ({"upstream": [21000, 21001]}, "upstream is 'new, else nobody'"),
+    ],
+)
+def test_what_is_left_in_the_end_is_told(change, words):
+    seen = seen_at_write()
+    seen.after |= change
+    assert any(words in sentence for sentence in verdict.problems(row_of("rolling", "write"), cells.MODULE, seen))
+
+
+def test_after_a_reboot_nobody_else_than_the_protocol_says_may_serve():
+    assert verdict.allowed(row_of("rolling", "write"), cells.REBOOTED) == {"new"}
+    assert verdict.allowed(row_of("recreate", "start"), cells.CUT) == {"nobody"}
+    assert verdict.allowed(row_of("recreate", "stop"), cells.RESTARTED) == {"nobody", "old"}
+    assert verdict.allowed(row_of("recreate", "start"), cells.RESTARTED) == {"new"}
+
+
+def test_the_longest_outage_counts():
+    answers = [Answer(0, 0.1, "1", None), Answer(1, 1.2, None, "x"), Answer(2, 2.5, None, "x"), Answer(3, 3.1, "1", None), Answer(4, 4.1, None, "x")]
+    assert outage(answers) == 1.5
+
+
+def test_the_page_has_every_cell_and_does_not_hide_a_wrong_one():
+    row = row_of("rolling", "write")
+    text = verdict.page({cells.MODULE: {row: seen_at_write()}, cells.REBOOTED: {row: dataclasses.replace(seen_at_write(), reached=False)}})
+    assert "| write | old; 0 of 2 failed; resumes, new serves | **wrong**: The step write was never reached" in text
