@@ -58,6 +58,12 @@ def all_steps() -> list[Step]:
         Step("old lab gone", [*LAB, "down"], env),
         Step("integration", [sys.executable, "-m", "pytest", "tests/integration"], env),
         *(Step(name, [tool("molecule"), "test", "--scenario-name", name], molecule) for name in scenarios()),
+        # Last, because it reboots the droplet. The two kinds that are left out are other ways to stop the engine and the droplet.
+        Step(
+            "kill matrix",
+            [sys.executable, "-m", "pytest", "-q", "tests/kill_matrix", "-k", "not dockerd-killed and not power-cut"],
+            {**env, "LITEFARM_KILL_MATRIX_DROPLET": "export-beta"},
+        ),
         Step("lab down", [*LAB, "down"], env),
     ]
     for step in steps:
