@@ -175,6 +175,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.litefarm.platform.plugins.module_utils import ledger
 
+
 def main():
     module = AnsibleModule(
         argument_spec={

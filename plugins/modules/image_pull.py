@@ -51,17 +51,21 @@ pulled:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.engine import Engine
+from ansible_collections.litefarm.platform.plugins.module_utils.container_service.engine import Engine, EngineMissing
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import ServiceError, reference
 
 
 def main():
     module = AnsibleModule(argument_spec=dict(images=dict(type="list", elements="str", required=True)), supports_check_mode=True)
-    engine = Engine()
+    engine, missing = Engine(), module.params["images"]
     try:
-        missing = [image for image in module.params["images"] if engine.image_id(reference(image)) is None]
+        missing = [image for image in missing if engine.image_id(reference(image)) is None]
         for image in [] if module.check_mode else missing:
             engine.pull(reference(image))
+    except EngineMissing as error:
+        # A fresh droplet in check mode has none of them, and nothing to ask.
+        if not module.check_mode:
+            module.fail_json(msg=error.report())
     except ServiceError as error:
         module.fail_json(msg=error.report())
     module.exit_json(changed=bool(missing), pulled=missing)

@@ -6,11 +6,15 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import sys
+import time
 
 import pytest
 
 from tests.kill_matrix import cells, verdict
 from tests.kill_matrix.conftest import checked_lab
+from tests.kill_matrix.droplet import Run, _lives
 from tests.kill_matrix.load import Answer
 from tests.kill_matrix.matrix import Seen, outage, waves
 from tests.unit.plugins.container_service.protocol import DOCUMENT, tables
@@ -135,3 +139,15 @@ def test_the_page_has_every_cell_and_does_not_hide_a_wrong_one():
     row = row_of("rolling", "write")
     text = verdict.page({cells.MODULE: {row: seen_at_write()}, cells.REBOOTED: {row: dataclasses.replace(seen_at_write(), reached=False)}})
     assert "| write | old; 0 of 2 failed; resumes, new serves | **wrong**: The step write was never reached" in text
+
+
+def test_a_killed_run_leaves_no_worker_that_made_a_session_of_its_own(tmp_path):
+    file = tmp_path / "pids"
+    worker = f"import os, subprocess, time; os.setsid(); c = subprocess.Popen(['sleep', '60']); open({str(file)!r}, 'w').write(f'{{os.getpid()}} {{c.pid}}.'); time.sleep(60)"
+    main = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {worker!r}])"
+    run = Run([sys.executable, "-c", main], dict(os.environ), tmp_path / "log")
+    deadline = time.monotonic() + 20
+    while not (file.exists() and file.read_text().endswith(".")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert run.kill() == 3
+    assert not any(_lives(int(pid)) for pid in file.read_text().rstrip(".").split())
