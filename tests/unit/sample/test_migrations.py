@@ -27,13 +27,14 @@ const knex = {
   schema: { createTable: change('createTable'), alterTable: change('alterTable'), dropTable: change('dropTable') },
 };
 const source = new ReleaseMigrations();
-const names = await source.getMigrations();
+const migrations = await source.getMigrations();
+const names = migrations.map((migration) => source.getMigrationName(migration));
 const done = {};
-for (const name of names.filter((name) => !name.endsWith('.js'))) {
-  const { up, down } = await source.getMigration(name);
+for (const migration of migrations.filter(({ file }) => !file.endsWith('.js'))) {
+  const { up, down } = await source.getMigration(migration);
   const both = [];
   for (const step of [up, down]) { await step(knex); both.push(asked.splice(0)); }
-  done[source.getMigrationName(name)] = both;
+  done[source.getMigrationName(migration)] = both;
 }
 console.log(JSON.stringify({ names, done }));
 """

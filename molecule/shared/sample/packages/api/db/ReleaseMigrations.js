@@ -25,14 +25,16 @@ export class ReleaseMigrations {
     const wanted = Number(this.release.additional_migrations ?? 0);
     const additional = Array.from({ length: wanted }, (_, index) => `additional_${index + 1}`);
     const { behaviour, version } = this.release;
-    return [...files, ...additional, ...(behaviour.endsWith('-migration') ? [`${behaviour}_${version}`] : [])];
+    const names = [...files, ...additional, ...(behaviour.endsWith('-migration') ? [`${behaviour}_${version}`] : [])];
+    // As Knex has them of files: its command that lists migrations asks for this property.
+    return names.map((file) => ({ file }));
   }
 
-  getMigrationName(name) {
-    return name;
+  getMigrationName({ file }) {
+    return file;
   }
 
-  async getMigration(name) {
+  async getMigration({ file: name }) {
     if (name.endsWith('.js')) {
       return import(new URL(name, DIRECTORY));
     }
