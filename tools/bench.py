@@ -98,7 +98,7 @@ def two_versions() -> list[str]:
     """Two good releases of the sample, built, and the second of them deployed."""
     tags = ["v3.0.0", "v3.1.0"]
     for tag in tags:
-        lab.lab("sample-release", "--tag", tag, "--set", f"version={tag[1:]}", "--set", "behaviour=ok", "--set", "api.additional_migrations=2")
+        lab.lab("sample-release", "--tag", tag, "--set", f"version={tag[1:]}", "--set", "behaviour=ok")
         must(lab.playbook("playbooks/build.yml", "-e", f"litefarm_version={tag}"))
         must(lab.playbook(*DEPLOY, *variables(litefarm_version=tag, force=True)))
     return tags

@@ -15,7 +15,7 @@ import time
 import pytest
 
 from tests.support import lab
-from tests.support.deployment import LOCK, history, leftovers, running, start, variables, wait_for_lock
+from tests.support.deployment import LOCK, history, leftovers, running, sql, start, unmigrate, variables, wait_for_lock
 
 GOOD, BETTER = "1.1.0", "1.2.0"
 
@@ -117,18 +117,16 @@ def test_a_bad_migration_leaves_the_old_release_serving(good, under_load, reques
     droplet = lab.connect("litefarmapp")
     assert droplet.check_output("ls /srv/litefarm/backups/postgres/schema")
     # What the migration held in the database is free again, also if it was killed in the middle of a statement.
-    busy = "docker exec -u 999 postgres psql -U postgres -Atc \"SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep%' AND pid <> pg_backend_pid()\""
+    busy = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep%' AND pid <> pg_backend_pid()"
     for _ in range(40):
-        if droplet.check_output(busy) == "0":
+        if sql(busy) == "0":
             break
         time.sleep(0.5)
-    assert droplet.check_output(busy) == "0"
+    assert sql(busy) == "0"
 
 
 def test_a_lock_that_a_migration_left_is_named(good, bad_migration, under_load):
-    droplet = lab.connect("litefarmapp")
-    update = "docker exec -u 999 postgres psql -U postgres -d litefarm -qc 'UPDATE knex_migrations_lock SET is_locked = {}'"
-    droplet.check_output(update.format(1))
+    sql("UPDATE knex_migrations_lock SET is_locked = 1")
     try:
         run, report = under_load("playbooks/deploy.yml", "-e", f"litefarm_version={bad_migration}")
     finally:
@@ -136,7 +134,7 @@ def test_a_lock_that_a_migration_left_is_named(good, bad_migration, under_load):
     assert run.status != 0 and "knex_migrations_lock" in run.output and "unlock.yml -e migrations=true" in run.output, run.output[-4000:]
     assert len(report.failures) == 0, str(report)
     assert unlocked.status == 0, unlocked.output
-    assert droplet.check_output("docker exec -u 999 postgres psql -U postgres -d litefarm -Atc 'SELECT max(is_locked) FROM knex_migrations_lock'") == "0"
+    assert sql("SELECT max(is_locked) FROM knex_migrations_lock") == "0"
 
 
 def test_an_image_that_was_never_built_is_told_before_anything_is_touched(good, under_load):
@@ -304,7 +302,16 @@ def test_status_says_what_runs_where():
     assert "Nobody holds the deploy lock" in run.output
 
 
-def test_at_the_end_the_environment_is_what_its_inventory_says(good):
-    """Others test on; a release that knows the migrations has to stay, with its own settings."""
-    run = lab.playbook("playbooks/deploy.yml", "-e", "litefarm_version=v1.4.0")
+def test_a_version_that_does_not_know_the_databases_migrations_is_refused_with_the_way_out(good, under_load):
+    run, report = under_load("playbooks/deploy.yml", *variables(litefarm_version=good, force=True))
+    assert run.status != 0
+    assert "migrations that this version does not know" in run.output and "playbooks/rollback.yml" in run.output, run.output[-4000:]
+    assert len(report.failures) == 0, str(report)
+    assert leftovers() == []
+
+
+def test_at_the_end_the_environment_is_what_its_inventory_says():
+    """Others test on, with what the inventory says."""
+    unmigrate()
+    run = lab.playbook("playbooks/deploy.yml", *variables(force=True))
     assert run.status == 0, run.output[-3000:]

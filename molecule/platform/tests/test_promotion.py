@@ -24,7 +24,7 @@ def play(name, version, environment):
 
 
 def test_production_takes_over_what_beta_runs():
-    lab.lab("sample-release", "--tag", "v4.0.0", "--set", "behaviour=ok", "--set", "api.additional_migrations=2")
+    lab.lab("sample-release", "--tag", "v4.0.0", "--set", "behaviour=ok")
     play("playbooks/build.yml", "v4.0.0", "beta")
     play("playbooks/deploy.yml", "v4.0.0", "beta")
     beta = newest("beta")

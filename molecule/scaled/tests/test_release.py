@@ -14,7 +14,7 @@ import docker
 import pytest
 
 from tests.support import lab
-from tests.support.deployment import LEDGER, history, is_locked, leftovers, running, start, variables, wait_for_lock
+from tests.support.deployment import history, is_locked, leftovers, running, sql, start, unmigrate, variables, wait_for_lock
 from tests.support.load import Load
 
 PAGE, API = "https://app.litefarm.org/", "https://api.app.litefarm.org/version"
@@ -34,7 +34,8 @@ def tags(built):
 def good(tags):
     run = lab.playbook(DEPLOY, "-e", f"litefarm_version={tags[0]}")
     assert run.status == 0, run.output[-4000:]
-    return tags[0]
+    yield tags[0]
+    unmigrate()
 
 
 def version_on(droplet):
@@ -125,16 +126,8 @@ TASKS = {
 }
 
 
-def unmigrate():
-    """The database as it was before the additional migrations."""
-    tables = "DROP TABLE IF EXISTS additional_1, additional_2; ALTER TABLE users DROP COLUMN IF EXISTS additional_1, DROP COLUMN IF EXISTS additional_2;"
-    sql = f"{tables} DELETE FROM knex_migrations WHERE name LIKE 'additional%'"
-    lab.connect(LEDGER).check_output(f'docker exec -u 999 postgres psql -U postgres -d litefarm -qc "{sql}"')
-
-
 def migrated():
-    sql = "SELECT count(*) FROM knex_migrations WHERE name LIKE 'additional%'"
-    return lab.connect(LEDGER).check_output(f'docker exec -u 999 postgres psql -U postgres -d litefarm -Atc "{sql}"') == "2"
+    return sql("SELECT count(*) FROM knex_migrations WHERE name LIKE 'additional%'") == "2"
 
 
 def image_of(droplet, service):
