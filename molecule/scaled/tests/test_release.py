@@ -139,12 +139,11 @@ def migrated():
 
 
 def image_of(droplet, service):
-    """The image of the container that serves: the one that the upstream file names, or the one that runs."""
-    host = lab.connect(droplet)
+    """The image of the container that serves: the one whose port is in the upstream file, or the one that runs."""
+    host, which = lab.connect(droplet), f"label=litefarm.platform.service={service}"
     if service == "webapp":
-        port = re.search(r":(\d+)", host.file(f"/etc/nginx/upstreams.d/{service}.conf").content_string)[1]
-        return host.check_output(f"docker ps --filter publish={port} --format '{{{{.Image}}}}'")
-    return host.check_output(f"docker ps --filter label=litefarm.platform.service={service} --format '{{{{.Image}}}}'")
+        which = "publish=" + re.search(r":(\d+)", host.file("/etc/nginx/upstreams.d/webapp.conf").content_string)[1]
+    return host.check_output(f"docker inspect --format '{{{{.Image}}}}' $(docker ps -q --filter {which})")
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row["step"].replace(" ", "-") for row in ROWS])

@@ -409,10 +409,9 @@ class Release:
             self.policy(old, "no")
             if self.engine.inspect(old.id).running:
                 raise ServiceError("The old container came back by itself (the engine was restarted meanwhile).")
-        self.start(new)
+        # The policy first: a droplet that loses power right after the start comes back with it.
+        self.bring_up(new)
         self.reached("start")
-        self.policy(new, "unless-stopped")
-        self.reached("keep")
         self.watch(new, self.params["healthy_after"], self.params["start_timeout"])
         self.reached("probe")
 
@@ -638,10 +637,14 @@ class Release:
         else:
             if new.state != "created":
                 self.halt(new)
+                if old is not None and not old.running:
+                    self.policy(old, "always")
                 self.reached("halt")
             if old is not None:
                 self.went_back = not old.running
-                self.bring_up(old)
+                # The policy last: until it runs, "always" is what lets it come back.
+                self.start(old)
+                self.policy(old, "unless-stopped")
                 self.reached("back")
             self.discard(new)
             if old is not None and self.went_back:

@@ -125,7 +125,7 @@ def test_what_is_left_in_the_end_is_told(change, words):
 
 def test_after_a_reboot_nobody_else_than_the_protocol_says_may_serve():
     assert verdict.allowed(row_of("rolling", "write"), cells.REBOOTED) == {"new"}
-    assert verdict.allowed(row_of("recreate", "start"), cells.CUT) == {"nobody"}
+    assert verdict.allowed(row_of("recreate", "stop"), cells.CUT) == {"old"}
     assert verdict.allowed(row_of("recreate", "stop"), cells.RESTARTED) == {"nobody", "old"}
     assert verdict.allowed(row_of("recreate", "start"), cells.RESTARTED) == {"new"}
 

@@ -214,7 +214,7 @@ def test_revert_after_a_kill_at(update, row):
 
 REVERT_STEPS = {
     "rolling": ["start", "probe", "keep", "write", "validate", "reload", "settle", "alone", "drain", "stop", "retire", "name", "prune"],
-    "recreate": ["stop", "start", "keep", "probe", "settle", "retire", "name", "prune"],
+    "recreate": ["stop", "start", "probe", "settle", "retire", "name", "prune"],
 }
 
 
