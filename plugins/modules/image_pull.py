@@ -13,6 +13,8 @@ short_description: Have images on a droplet before they are needed
 version_added: 0.1.0
 description:
   - Pulls those images that the droplet does not have. So a release loses no time with it, and holds no lock meanwhile.
+  - Before that it removes images of the same names that no container uses, not even a stopped one. Releases that failed before they had a container
+    have left them.
 author:
   - LiteFarm platform maintainers (@LiteFarmOrg)
 requirements:
@@ -43,6 +45,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+removed:
+  description: Ids of images that were removed.
+  returned: success
+  type: list
+  elements: str
 pulled:
   description: The images that were missing.
   returned: success
@@ -52,14 +59,24 @@ pulled:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.engine import Engine, EngineMissing
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import ServiceError, reference
+from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import ServiceError, reference, repository
+
+
+def unused(engine, wanted):
+    """Images of the wanted names that nobody uses and nobody wants."""
+    names = {repository(image) for image in wanted}
+    kept = {engine.image_id(reference(image)) for image in wanted}
+    others = [image_id for image_id, pulled in engine.images().items() if image_id not in kept and names & {repository(name) for name in pulled}]
+    return [image_id for image_id in others if not engine.image_in_use(image_id)]
 
 
 def main():
     module = AnsibleModule(argument_spec=dict(images=dict(type="list", elements="str", required=True)), supports_check_mode=True)
-    engine, missing = Engine(), module.params["images"]
+    engine, missing, removed = Engine(), module.params["images"], []
     try:
         missing = [image for image in missing if engine.image_id(reference(image)) is None]
+        if missing and not module.check_mode:
+            removed = [image_id for image_id in unused(engine, module.params["images"]) if engine.remove_image(image_id)]
         for image in [] if module.check_mode else missing:
             engine.pull(reference(image))
     except EngineMissing as error:
@@ -68,7 +85,7 @@ def main():
             module.fail_json(msg=error.report())
     except ServiceError as error:
         module.fail_json(msg=error.report())
-    module.exit_json(changed=bool(missing), pulled=missing)
+    module.exit_json(changed=bool(missing), pulled=missing, removed=removed)
 
 
 if __name__ == "__main__":

@@ -203,6 +203,10 @@ class Engine:
         seen = self.get("/images/%s/json" % quote(reference, safe="/:@"))
         return seen["Id"] if seen else None
 
+    def images(self):
+        """Id of every image to the names under which it was pulled, as C(name@digest)."""
+        return {one["Id"]: one.get("RepoDigests") or [] for one in self.get("/images/json")}
+
     def image_in_use(self, image_id):
         return any(one["ImageID"] == image_id for one in self.get("/containers/json", all="1"))
 

@@ -59,6 +59,13 @@ def reference(image):
     return head + slash + last.split(":", 1)[0] + "@" + digest
 
 
+def repository(image):
+    """The name of an image without tag and digest."""
+    name = image.partition("@")[0]
+    head, slash, last = name.rpartition("/")
+    return head + slash + last.split(":", 1)[0]
+
+
 class Masker:
     """Hides secret values in everything that leaves the module: containers print what they are given."""
 
