@@ -25,7 +25,7 @@ def test_rolling_killed_at(service, load, step):
     assert not service.good(image=service.images["2"])["changed"]
 
 
-@pytest.mark.parametrize("step", ["create", "stop", "start", "keep", "retire", "name"])
+@pytest.mark.parametrize("step", ["create", "stop", "start", "probe", "retire", "name"])
 def test_recreate_killed_at(service, step):
     service.recreate(settle=0.2).good()
     assert service.run(image=service.images["2"], fault=step) == {"killed": True}
