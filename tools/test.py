@@ -23,6 +23,8 @@ LOGS = REPO / ".cache" / "test"
 SCENARIOS = ("litefarmapp", "litefarm_imaginary", "default", "scaled", "liteformbeta", "export_beta", "platform")
 # pytest's closing line, with or without its frame of equal signs.
 PYTEST_SUMMARY = re.compile(r"^\s*(?:=+ )?((?:\d+ (?:passed|failed|errors?|skipped|deselected|warnings?)(?:, )?)+ in [0-9.]+s(?: \([0-9:]+\))?)(?: =+)?\s*$")
+# The lines of a failure that say what was expected where, and the lines of pytest's summary that name the test.
+PYTEST_REASON = re.compile(r"^(?:E  |>  |FAILED |ERROR |_{3,} .* _{3,}$|\S+\.py:\d+: )")
 TAIL = 80
 
 
@@ -76,6 +78,12 @@ def summaries(output: str) -> list[str]:
     return [match[1] for line in plain.splitlines() if (match := PYTEST_SUMMARY.match(line))]
 
 
+def reasons(output: str) -> list[str]:
+    """What pytest says of failed tests, which Molecule's own last words would hide."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", output)
+    return [line for line in plain.splitlines() if PYTEST_REASON.match(line)][:TAIL]
+
+
 def counts(lines: list[str]) -> collections.Counter[str]:
     total: collections.Counter[str] = collections.Counter()
     for line in lines:
@@ -115,7 +123,7 @@ def main() -> int:
         for line in summaries(result.output):
             say(f"        {line}")
         if not result.ok:
-            say("\n".join(f"        {line}" for line in result.output.rstrip().splitlines()[-TAIL:]))
+            say("\n".join(f"        {line}" for line in reasons(result.output) + result.output.rstrip().splitlines()[-TAIL:]))
             say(f"        the whole log: {result.step.log.relative_to(REPO) if result.step.log else ''}")
     return report(results, time.monotonic() - started)
 

@@ -41,11 +41,12 @@ class ActionModule(ControlNodeAction):
         if arguments["recorded"]:
             recorded = arguments["recorded"]
             images = {service: {"reference": reference} for service, reference in recorded["images"].items()}
-            return dict(result, commit=recorded["to"]["commit"], version=recorded["to"]["version"], images=images, problems=[])
+            return dict(result, commit=recorded["to"]["commit"], version=recorded["to"]["version"], images=images, references=recorded["images"], problems=[])
         places = self.places(task_vars)
         names = {key: "%s in %s" % (name, places.of(name)) for key, name in NAMES.items()}
         commit, images, problems = resolve(arguments, names)
-        result.update(commit=commit or UNKNOWN, version=arguments["version"], images=images, problems=problems)
+        references = {image: found["reference"] for image, found in images.items()}
+        result.update(commit=commit or UNKNOWN, version=arguments["version"], images=images, references=references, problems=problems)
         if problems and arguments["fail"]:
             result.update(failed=True, msg="\n".join(problems))
         return result

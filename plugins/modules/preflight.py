@@ -33,14 +33,7 @@ options:
     elements: dict
     required: true
 extends_documentation_fragment:
-  - ansible.builtin.action_common_attributes
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: none
-  platform:
-    platforms: posix
+  - litefarm.platform.attributes.asks
 requirements:
   - boto3, if there are C(storage_groups)
 author:

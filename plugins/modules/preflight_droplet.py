@@ -47,12 +47,8 @@ options:
     type: dict
     default: {}
 extends_documentation_fragment:
-  - ansible.builtin.action_common_attributes
+  - litefarm.platform.attributes.asks
 attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: none
   platform:
     platforms: debian, ubuntu
 author:
@@ -87,6 +83,11 @@ running:
   description: What runs of O(releases), as M(litefarm.platform.droplet_info) returns it.
   returned: always
   type: dict
+outdated:
+  description: Those of O(releases) that belong on the droplet and do not run there from this image.
+  returned: always
+  type: list
+  elements: str
 ansible_facts:
   description: The facts of M(litefarm.platform.droplet_info).
   returned: always

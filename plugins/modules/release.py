@@ -67,14 +67,7 @@ options:
     type: bool
     default: true
 extends_documentation_fragment:
-  - ansible.builtin.action_common_attributes
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: none
-  platform:
-    platforms: posix
+  - litefarm.platform.attributes.asks
 author:
   - LiteFarm platform maintainers (@LiteFarmOrg)
 """
@@ -133,6 +126,10 @@ images:
       digest: sha256:0d5f2a3b9d5ee0f3b1c2f6c9b6a8c1ddc4f0c2f4f0e7b7a1d9d0a2b3c4d5e6f7
       reference: registry.digitalocean.com/litefarm/export-scheduler@sha256:0d5f2a3b9d5ee0f3b1c2f6c9b6a8c1ddc4f0c2f4f0e7b7a1d9d0a2b3c4d5e6f7
       base: registry.digitalocean.com/litefarm/api@sha256:6c3c624b58dbbcd3c0dd82b4c53f04194d1247c6eebdaab7c610cf7d66709b3b
+references:
+  description: Image to the reference to pull it by, as in C(images).
+  returned: always
+  type: dict
 problems:
   description: What stands in the way, in sentences.
   returned: always

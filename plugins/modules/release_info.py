@@ -15,13 +15,8 @@ description:
   - Looks at the containers that M(litefarm.platform.container_service) manages. Changes nothing.
 author:
   - LiteFarm platform maintainers (@LiteFarmOrg)
-attributes:
-  check_mode:
-    description: Nothing is ever changed.
-    support: full
-  diff_mode:
-    description: Nothing is ever changed.
-    support: none
+extends_documentation_fragment:
+  - litefarm.platform.attributes.asks
 options:
   services:
     description: Names of the services to look for.

@@ -29,14 +29,7 @@ options:
     type: int
     default: 10
 extends_documentation_fragment:
-  - ansible.builtin.action_common_attributes
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: none
-  platform:
-    platforms: posix
+  - litefarm.platform.attributes.asks
 author:
   - LiteFarm platform maintainers (@LiteFarmOrg)
 seealso:

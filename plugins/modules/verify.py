@@ -15,14 +15,7 @@ description:
   - Runs on the control node, without a module call. Changes nothing.
 options: {}
 extends_documentation_fragment:
-  - ansible.builtin.action_common_attributes
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: none
-  platform:
-    platforms: posix
+  - litefarm.platform.attributes.asks
 author:
   - LiteFarm platform maintainers (@LiteFarmOrg)
 seealso:

@@ -77,12 +77,8 @@ options:
     elements: dict
     default: []
 extends_documentation_fragment:
-  - ansible.builtin.action_common_attributes
+  - litefarm.platform.attributes.asks
 attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: none
   platform:
     platforms: debian, ubuntu
 author:

@@ -10,6 +10,7 @@ import os
 from .engine import Engine, EngineMissing
 from .host import Clock, Host
 from .model import LABEL, reference
+from .release import by_retirement
 from .staged import staged
 
 ENGINE_DIRECTORY = "/var/lib/docker"
@@ -35,7 +36,7 @@ def look(name, engine, state_directory, probe):
     if current is None:
         return None
     details = engine.inspect(current.id)
-    retained = sorted((c for c in containers if c.name.startswith(name + ".previous.")), key=lambda c: engine.inspect(c.id).finished_at, reverse=True)
+    retained = by_retirement([c for c in containers if c.name.startswith(name + ".previous.")], engine)
     declaration = Host(name, state_directory).declaration(current.spec) or {}
     answers = ask(name, current, engine, state_directory) if probe and current.running and declaration else []
     return {

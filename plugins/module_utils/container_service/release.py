@@ -18,6 +18,11 @@ class Bad(Exception):
     """The container under watch is not what it should be."""
 
 
+def by_retirement(containers, engine):
+    """Retained releases, the last one that served first."""
+    return sorted(containers, key=lambda container: engine.inspect(container.id).finished_at, reverse=True)
+
+
 class Release:
     """Moves one service on one droplet from what is there to what is declared."""
 
@@ -531,8 +536,7 @@ class Release:
             self.engine.stop(container.id, details.stop_timeout)
 
     def by_retirement(self):
-        """Retained releases, the last one that served first."""
-        return sorted(self.previous, key=lambda c: self.engine.inspect(c.id).finished_at, reverse=True)
+        return by_retirement(self.previous, self.engine)
 
     def prune(self):
         """The newest retained release stays, to go back to; of those before it one for each image."""

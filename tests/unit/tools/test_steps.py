@@ -79,3 +79,19 @@ def test_demo_shows_the_table_of_verify():
     # Ansible prints what a plugin displays when it comes, here before the head of its own task.
     output = "TASK [Asked] ***\nok: [a]\nCHECK  WHERE  SEEN\npage   a      200\n\nTASK [As expected] ***\nok: [a]\n\nPLAY RECAP ***\n"
     assert demo.table_of(output) == "  CHECK  WHERE  SEEN\n  page   a      200"
+
+
+def test_the_reasons_of_failed_tests_are_found_among_the_rest():
+    output = (
+        "TASK [The droplets are tested] ***\n"
+        "______ test_a_good_release_is_not_noticed ______\n"
+        "    def test_a_good_release_is_not_noticed(under_load):\n"
+        ">       assert run.status == 0, run.output\n"
+        "\x1b[31mE       AssertionError: nobody listens\x1b[0m\n"
+        "molecule/default/tests/test_deploy.py:12: AssertionError\n"
+        "FAILED molecule/default/tests/test_deploy.py::test_a_good_release_is_not_noticed\n"
+        "Nov 24 23:19:27 litefarmapp systemd[1]: Reload requested\n"
+    )
+    reasons = suite.reasons(output)
+    assert len(reasons) == 5
+    assert reasons[2] == "E       AssertionError: nobody listens"

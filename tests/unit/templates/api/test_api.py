@@ -106,7 +106,7 @@ def test_migrations_run_from_the_new_image_and_never_with_its_shipped_command(de
     assert "migrate:latest" in shot["command"] and shot["keep_output"]
 
 
-@pytest.mark.parametrize(("state", "command"), [("pending", "migrate:list"), ("migrate", "migrate:latest"), ("unlock", "migrate:unlock")])
+@pytest.mark.parametrize(("state", "command"), [("pending", "migrate:list"), ("migrate", "migrate:latest")])
 def test_commands_on_the_database_touch_no_container(declared, state, command):
     assert declared("state", api_state=state) == "run"
     (shot,) = declared("one_shots", api_state=state)
