@@ -20,6 +20,7 @@ import platform
 import statistics
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -35,6 +36,8 @@ from tests.support.load import Load, Request
 from tests.support.pictures import form, png
 
 REPORT = lab.PROJECT / "docs" / "benchmarks.md"
+# Names of the images in the registry, and how many versions of them are released in turn.
+RELEASED, VERSIONS = ("api", "webapp", "export-scheduler"), 6
 PAGE, API = "https://app.litefarm.org/", "https://api.app.litefarm.org/version"
 
 
@@ -94,9 +97,9 @@ HEADER = [
 ]
 
 
-def two_versions() -> list[str]:
-    """Two good releases of the sample, built, and the second of them deployed."""
-    tags = ["v3.0.0", "v3.1.0"]
+def versions(number: int) -> list[str]:
+    """So many good releases of the sample, built, and the last of them deployed."""
+    tags = [f"v3.{each}.0" for each in range(number)]
     for tag in tags:
         lab.lab("sample-release", "--tag", tag, "--set", f"version={tag[1:]}", "--set", "behaviour=ok")
         must(lab.playbook("playbooks/build.yml", "-e", f"litefarm_version={tag}"))
@@ -109,6 +112,16 @@ def must(run: lab.Run) -> lab.Run:
     if run.status:
         sys.exit(f"A run failed:\n{run.output}")
     return run
+
+
+def from_elsewhere(work: Callable[[], float]) -> float:
+    """Does something at a low priority: the control node is a machine of its own, and here it shares its cores with the droplets."""
+    thread = threading.get_native_id()
+    os.setpriority(os.PRIO_PROCESS, thread, 15)
+    try:
+        return work()
+    finally:
+        os.setpriority(os.PRIO_PROCESS, thread, 0)
 
 
 def loaded(work: Callable[[], float], new: bytes) -> tuple[float, str]:
@@ -124,7 +137,7 @@ def loaded(work: Callable[[], float], new: bytes) -> tuple[float, str]:
     requests = [*(Request(url, rate=100) for url in PAGE_AND_API), Request(SLOW, rate=2)]
     with Load(requests, lab.names(), lab.status()["paths"]["ca"], streams=[EVENTS] * 5) as load:
         time.sleep(12)
-        seconds = work()
+        seconds = from_elsewhere(work)
         time.sleep(8)
         report = load.stop()
     fast, slow = report.of(*PAGE_AND_API), report.of(SLOW)
@@ -145,10 +158,11 @@ def releases(runs: int) -> list[str]:
     Returns:
         Lines of Markdown.
     """
-    tags = two_versions()
+    tags = versions(2)
     lines = [
         "100 requests/s on the page and 100 on the API, each over a connection of its own; beside them 2 requests/s that take 2 s, and 5 event streams. "
-        "The images are on the droplets, no migration is new. `docker-compose up -d` recreates the same two containers behind the same nginx.",
+        "The images are on the droplets, no migration is new. `docker-compose up -d` recreates the same two containers behind the same nginx. "
+        "Control node, load, both droplets and the services around them share the cores; what runs on the control node does so at a low priority.",
         "",
         *HEADER,
     ]
@@ -263,21 +277,27 @@ def left_behind(runs: int) -> list[str]:
     Returns:
         Lines of Markdown.
     """
-    tags = two_versions()
+    tags = versions(VERSIONS)
     before = {name: litter(name) for name in ("litefarmapp", "litefarm-imaginary")}
     for number in range(10 * runs):
-        must(lab.playbook(*DEPLOY, *variables(litefarm_version=tags[number % 2], api_env={"RELEASE": str(number)}, force=True)))
-    lines = [f"After {10 * runs} releases (before them):", "", "| droplet | containers | images | dangling | volumes | networks | disk, MB |", "|---|---|---|---|---|---|---|"]
+        must(lab.playbook(*DEPLOY, *variables(litefarm_version=tags[number % VERSIONS], force=True)))
+    lines = [
+        f"After {10 * runs} releases of {VERSIONS} versions in turn, each with images of its own (before them, with the last version deployed):",
+        "",
+        "| droplet | images of services | containers | volumes | networks | disk, MB |",
+        "|---|---|---|---|---|---|",
+    ]
     for name, counts in before.items():
         lines.append(f"| {name} | " + " | ".join(f"{now} ({then})" for now, then in zip(litter(name), counts)) + " |")
     return [*lines, ""]
 
 
-def litter(name: str) -> list[int]:
-    """Containers, images, dangling images, volumes, networks and megabytes of a droplet's engine."""
+def litter(name: str) -> list[object]:
+    """Images of each released service, containers, volumes, networks and megabytes of a droplet's engine."""
     droplet = lab.connect(name)
-    commands = ("docker ps -aq", "docker images -q", "docker images -qf dangling=true", "docker volume ls -q", "docker network ls -q")
-    counts = [len(droplet.check_output(command).split()) for command in commands]
+    repositories = [line.rpartition("/")[2] for line in droplet.check_output("docker images --digests --format '{{.Repository}}'").split()]
+    images = ", ".join(f"{repository}: {repositories.count(repository)}" for repository in RELEASED if repository in repositories)
+    counts = [images, *(len(droplet.check_output(command).split()) for command in ("docker ps -aq", "docker volume ls -q", "docker network ls -q"))]
     size = droplet.check_output("du -sm --exclude=/var/lib/docker/containers/*/*.log /var/lib/docker /var/lib/litefarm | cut -f1").split()
     return [*counts, sum(map(int, size))]
 
