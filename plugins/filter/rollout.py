@@ -57,7 +57,7 @@ def failure_reasons(droplets):
 def _reason(failure):
     if any(OLDER_THAN_DATABASE in line for line in failure.get("log") or []):
         return OLDER_THAN_DATABASE_MEANS
-    return str(failure.get("stderr") or failure.get("msg") or "it failed").split("\n")[0]
+    return str(failure.get("stderr") or failure.get("msg") or "it failed").partition("\n")[0]
 
 
 class FilterModule:
