@@ -554,7 +554,8 @@ class Release:
         """Only images of this service's own releases are ours to remove, and only if nobody else uses them."""
         for spec, image_id in self.host.releases().items():
             if spec not in keep:
-                if image_id and not self.engine.image_in_use(image_id):
+                # The declared image may be about to be released: a retained one, whose turn it was to go, is wanted again.
+                if image_id and image_id != self.image_id and not self.engine.image_in_use(image_id):
                     self.engine.remove_image(image_id)
                 self.host.remove_release(spec)
 

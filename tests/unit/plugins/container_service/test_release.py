@@ -209,6 +209,19 @@ def test_retained_is_what_served_last_not_what_was_built_last():
     assert droplet.serving() == "a:1"
 
 
+@BOTH
+def test_the_image_that_is_wanted_outlives_the_end_of_an_earlier_run(update):
+    """A run that is killed while its release serves is finished by the next one, which then may want what retention has no room for any more."""
+    droplet = fakes.Droplet(update == "rolling")
+    for number in (1, 2):
+        fakes.run(droplet, update, "v:%d" % number, retain=1)
+    for operation in ("stage", "switch"):
+        fakes.run(droplet, update, "v:3", operation=operation, retain=1)
+    fakes.run(droplet, update, "v:1", retain=1)
+    assert droplet.serving() == "v:1"
+    assert "sha256:v:1" not in droplet.removed_images
+
+
 def test_images_that_somebody_else_uses_stay():
     droplet = fakes.Droplet(False)
     fakes.run(droplet, "recreate", "shared:1", retain=0)
