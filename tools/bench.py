@@ -295,7 +295,7 @@ def left_behind(runs: int) -> list[str]:
 def litter(name: str) -> list[object]:
     """Images of each released service, containers, volumes, networks and megabytes of a droplet's engine."""
     droplet = lab.connect(name)
-    repositories = [line.rpartition("/")[2] for line in droplet.check_output("docker images --digests --format '{{.Repository}}'").split()]
+    repositories = [line.rpartition("/")[2] for line in droplet.check_output("docker images --format '{{.Repository}}'").split()]
     images = ", ".join(f"{repository}: {repositories.count(repository)}" for repository in RELEASED if repository in repositories)
     counts = [images, *(len(droplet.check_output(command).split()) for command in ("docker ps -aq", "docker volume ls -q", "docker network ls -q"))]
     size = droplet.check_output("du -sm --exclude=/var/lib/docker/containers/*/*.log /var/lib/docker /var/lib/litefarm | cut -f1").split()

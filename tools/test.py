@@ -74,15 +74,18 @@ def all_steps() -> list[Step]:
     return steps
 
 
+def plain_lines(output: str) -> list[str]:
+    """Without colours."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", output).splitlines()
+
+
 def summaries(output: str) -> list[str]:
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", output)
-    return [match[1] for line in plain.splitlines() if (match := PYTEST_SUMMARY.match(line))]
+    return [match[1] for line in plain_lines(output) if (match := PYTEST_SUMMARY.match(line))]
 
 
 def reasons(output: str) -> list[str]:
     """What pytest says of failed tests, which Molecule's own last words would hide."""
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", output)
-    return [line for line in plain.splitlines() if PYTEST_REASON.match(line)][:TAIL]
+    return [line for line in plain_lines(output) if PYTEST_REASON.match(line)][:TAIL]
 
 
 def counts(lines: list[str]) -> collections.Counter[str]:

@@ -50,7 +50,7 @@ class ActionModule(ControlNodeAction):
             problems += droplet_rules.room_problems(host, running, releases)
         variables = dict(task_vars, ansible_facts=dict(task_vars.get("ansible_facts") or {}, **facts))
         problems += self._variables(host, arguments, variables, places, facts)
-        outdated = [service for service, image in releases.items() if runs(running, service) != image]
+        outdated = droplet_rules.outdated(running, releases)
         result.update(changed=False, ansible_facts=facts, running=running, outdated=outdated, problems=problems)
         return result
 
@@ -115,11 +115,6 @@ class ActionModule(ControlNodeAction):
 
     def _load(self, path):
         return (self._loader.load_from_file(path, trusted_as_template=True) or {}) if os.path.exists(path) else {}
-
-
-def runs(running, service):
-    """The image of a service, if it runs at all."""
-    return ((running.get("services") or {}).get(service) or {}).get("image")
 
 
 def available_roles():

@@ -37,10 +37,16 @@ def droplet_problems(host, facts, requirements):
     return problems
 
 
+def outdated(running, releases):
+    """Services of the droplet that do not run from the image that is about to be released, among them those that do not run at all."""
+    services = running.get("services") or {}
+    return [service for service, image in releases.items() if (services.get(service) or {}).get("image") != image]
+
+
 def room_problems(host, running, releases):
     """Sentences about a droplet that has no memory for a second copy of what is about to be replaced."""
     services = running.get("services") or {}
-    beside = {name: seen["memory_mb"] for name, seen in services.items() if seen["update"] == "rolling" and seen["image"] != releases.get(name)}
+    beside = {name: services[name]["memory_mb"] for name in outdated(running, releases) if name in services and services[name]["update"] == "rolling"}
     if not beside:
         return []
     # They are replaced one after the other, but the last one settles while the first one still does.

@@ -89,6 +89,13 @@ def test_a_second_copy_needs_memory():
     assert droplet_rules.room_problems("one", {}, {"api": "api@2"}) == []
 
 
+def test_outdated_is_what_runs_from_another_image_or_not_at_all():
+    wanted = {"api": "api@2", "webapp": "webapp@2"}
+    assert droplet_rules.outdated(running("api@1"), wanted) == ["api", "webapp"]
+    assert droplet_rules.outdated(running("api@2"), wanted) == ["webapp"]
+    assert droplet_rules.outdated({}, {}) == []
+
+
 def test_a_service_is_the_same_everywhere():
     assert droplet_rules.image_problems({"api": {"one": "a@1", "two": "a@1"}}) == []
     (problem,) = droplet_rules.image_problems({"api": {"one": "a@1", "two": "a@2"}})
