@@ -65,7 +65,7 @@ def built():
         tag = f"v{version}"
         lab.lab("sample-release", "--tag", tag, *(word for setting in settings for word in ("--set", setting)))
         run = lab.playbook("playbooks/build.yml", "-e", f"litefarm_version={tag}", environment=environment)
-        assert run.status == 0, run.output
+        assert run.status == 0, run.reasons
         return tag
 
     return build

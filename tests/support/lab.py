@@ -94,6 +94,15 @@ class Run:
     seconds: float
 
     @property
+    def reasons(self) -> str:
+        """What a failed test has to tell of the run, the most telling first: its errors, what it changed, its counters, its last lines."""
+        lines = self.output.splitlines()
+        errors = [line[:600] for line in lines if line.startswith(("[ERROR]", "ERROR!", "fatal: ", "failed: "))]
+        changes = [line[:200] for line in lines if line.startswith("changed: ")]
+        counters = [f"{host}: {counter}" for host, counter in self.recap.items()]
+        return "\n".join([f"status {self.status}", *errors, *changes, *counters, "", *lines[-30:]])
+
+    @property
     def recap(self) -> dict[str, dict[str, int]]:
         """Host to its counters of the recap: ok, changed, unreachable, failed, …"""
         lines = re.findall(r"^(\S+)\s+:\s+(ok=.*)$", self.output, re.MULTILINE)
@@ -105,7 +114,7 @@ class Run:
         Raises:
             AssertionError: the run ended before it printed a recap.
         """
-        assert self.recap, f"the run printed no recap:\n{self.output[-4000:]}"
+        assert self.recap, f"the run printed no recap:\n{self.reasons}"
         return sum(counters[counter] for counters in self.recap.values())
 
 

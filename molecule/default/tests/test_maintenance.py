@@ -32,7 +32,7 @@ print(urllib.request.urlopen(request, timeout=20).status)
 
 def maintenance(*options):
     run = lab.playbook("playbooks/maintenance.yml", *options)
-    assert run.status == 0, run.output
+    assert run.status == 0, run.reasons
     return run
 
 
@@ -145,8 +145,8 @@ def test_site_yml_leaves_maintenance_as_it_is(ask):
     try:
         maintenance("-e", "state=on")
         run = lab.playbook("site.yml")
-        assert run.status == 0, run.output
-        assert run.total("changed") == 0, run.output
+        assert run.status == 0, run.reasons
+        assert run.total("changed") == 0, run.reasons
         assert ask(API).status == 503
     finally:
         maintenance("-e", "state=off")

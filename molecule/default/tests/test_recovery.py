@@ -79,5 +79,5 @@ def test_a_reboot_brings_everything_back(outage, name):
 
 def test_after_all_that_nothing_is_to_be_done():
     run = lab.playbook("site.yml")
-    assert run.status == 0, run.output
-    assert run.total("changed") == 0, run.output
+    assert run.status == 0, run.reasons
+    assert run.total("changed") == 0, run.reasons

@@ -66,7 +66,7 @@ def test_a_key_is_revoked_without_a_restart(droplet, ask, post, keys):
     started = "docker inspect -f '{{.State.StartedAt}}' imaginary; systemctl show nginx -p MainPID"
     before = droplet.check_output(started)
     run = lab.playbook("site.yml", "-e", f"vault_imaginary_token_beta={secrets.token_hex(32)}")
-    assert run.status == 0, run.output
+    assert run.status == 0, run.reasons
     assert post(png(), **{"API-Key": keys["beta"]}).status == 401
     assert post(png(), **{"API-Key": keys["production"]}).status == 200
     assert lab.playbook("site.yml").status == 0

@@ -31,12 +31,12 @@ def check_run():
 
 def test_the_check_run_ends_well(check_run):
     run, _, _ = check_run
-    assert run.status == 0, run.output
+    assert run.status == 0, run.reasons
 
 
 def test_it_says_what_it_would_create(check_run):
     run, _, _ = check_run
-    assert run.total("changed") >= 10, run.output
+    assert run.total("changed") >= 10, run.reasons
     for created in ("/etc/nginx/nginx.conf", "/etc/docker/daemon.json", "postgres:17", "deploy"):
         assert created in run.output, f"{created} is not announced:\n{run.output}"
 

@@ -33,7 +33,7 @@ def tags(built):
 @pytest.fixture(scope="module")
 def good(tags):
     run = lab.playbook(DEPLOY, "-e", f"litefarm_version={tags[0]}")
-    assert run.status == 0, run.output[-4000:]
+    assert run.status == 0, run.reasons
     yield tags[0]
     unmigrate()
 
@@ -62,7 +62,7 @@ def wait_for_the_second(seconds=60):
 
 def test_a_release_to_two_droplets_is_not_noticed(good, tags, under_load):
     run, report = under_load(DEPLOY, "-e", f"litefarm_version={tags[1]}")
-    assert run.status == 0, run.output[-6000:]
+    assert run.status == 0, run.reasons
     assert len(report.failures) == 0, str(report)
     assert versions() == [VERSIONS[1]] * 2
     answers = [json.loads(body) for body in report.bodies("/version")]
@@ -80,7 +80,7 @@ def test_a_failure_on_the_second_droplet_takes_the_first_one_back(good, tags, un
     finally:
         second.check_output("rm /etc/nginx/sites.d/broken.conf")
     assert run.status != 0
-    assert "TASK [The new API serves on litefarmapp]" in run.output and "TASK [The new API serves on litefarmapi]" in run.output, run.output[-6000:]
+    assert re.findall(r"TASK \[The new API serves on (\S+)\]", run.output) == [FIRST, SECOND], run.reasons
     assert "no_such_directive" in run.output and "is not released" in run.output
     assert len(report.failures) == 0, str(report)
     assert versions() == [VERSIONS[1]] * 2
@@ -106,12 +106,12 @@ def test_a_droplet_that_is_lost_during_a_release_has_the_others_go_back(good, ta
             report = load.stop()
     finally:
         machine.start()
-    assert without.status == 0, without.output[-4000:]
+    assert without.status == 0, without.reasons
     assert len(report.failures) == 0, str(report)
     assert version_on(FIRST) == VERSIONS[0]
     wait_for_the_second()
     run = lab.playbook(DEPLOY, "-e", f"litefarm_version={good}")
-    assert run.status == 0, run.output[-4000:]
+    assert run.status == 0, run.reasons
     assert versions() == [VERSIONS[0]] * 2 and leftovers() == []
 
 
@@ -172,10 +172,10 @@ def test_a_run_that_is_killed_after(row, good, tags, names, ca_file, record_prop
         again = lab.playbook(DEPLOY, "-e", f"litefarm_version={tag}")
         report = load.stop()
     record_property("killed", f"{row['step']}: {report}; the next run took {again.seconds:.1f} s")
-    assert again.status == 0, again.output[-6000:]
+    assert again.status == 0, again.reasons
     assert len(report.failures) == 0, str(report)
     assert versions() == [new] * 2 and migrated() and leftovers() == []
     assert image_of(FIRST, "webapp") != webapp and image_of(SCHEDULER, "export_scheduler") != scheduler
     assert (history(1)[0]["result"], history(1)[0]["to"]["version"]) == ("ok", tag)
     if row["next run"] == "nothing":
-        assert again.total("changed") == 0, again.output[-4000:]
+        assert again.total("changed") == 0, again.reasons

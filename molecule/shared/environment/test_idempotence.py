@@ -11,8 +11,8 @@ from tests.support import lab
 def test_a_second_run_and_a_check_run_report_no_change(environment):
     # Tests before this one may have left another release than the inventory's.
     first = lab.playbook("site.yml", environment=environment)
-    assert first.status == 0, first.output
+    assert first.status == 0, first.reasons
     for arguments in ([], ["--check", "--diff"]):
         run = lab.playbook("site.yml", *arguments, environment=environment)
-        assert run.status == 0, run.output
-        assert run.total("changed") == 0, run.output
+        assert run.status == 0, run.reasons
+        assert run.total("changed") == 0, run.reasons
