@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the litefarm.platform authors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`make test`: the checks, the integration tests and every Molecule scenario, in a lab of its own beside the demo's.
+"""`make test`: the checks, the integration tests and every Molecule scenario, in labs of their own beside the demo's.
 
 Names of steps as arguments (check, integration, litefarmapp …) run only these.
 """
@@ -10,17 +10,40 @@ from __future__ import annotations
 
 import argparse
 import collections
+import concurrent.futures
+import dataclasses
 import os
 import re
 import sys
 import time
 
-from steps import REPO, Result, Step, clock, environment, run, say, tool
+from steps import REPO, Result, Step, clock, run, say, tool
 
 LAB = [sys.executable, "molecule/shared/lab.py"]
 LOGS = REPO / ".cache" / "test"
-# They share one lab: the first needs its droplet fresh, those after it find their droplets deployed already.
-SCENARIOS = ("litefarmapp", "litefarm_imaginary", "default", "scaled", "liteformbeta", "export_beta", "platform")
+
+
+@dataclasses.dataclass(frozen=True)
+class Lane:
+    """Scenarios that share a lab, one after the other: the first ones need their droplet fresh, later ones find it deployed already."""
+
+    lab: str
+    public: str
+    private: str
+    scenarios: tuple[str, ...]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """A lab of the tests' own, unless the caller names one: `make test` leaves a running demo alone."""
+        if os.environ.get("LITEFARM_LAB"):
+            return {}
+        return {"LITEFARM_LAB": self.lab, "LITEFARM_LAB_NET": self.public, "LITEFARM_LAB_PRIVATE_NET": self.private}
+
+
+# Side by side, because a run that waits for a gate, a boot or a load test leaves its processor idle half of the time.
+APP = Lane("litefarmtestapp", "10.89.110.0/24", "10.89.120.0/24", ("litefarmapp", "litefarm_imaginary", "default"))
+PLATFORM = Lane("litefarmtestplatform", "10.89.130.0/24", "10.89.140.0/24", ("scaled", "liteformbeta", "export_beta", "platform"))
+LANES = (APP, PLATFORM)
 # pytest's closing line, with or without its frame of equal signs.
 PYTEST_SUMMARY = re.compile(r"^\s*(?:=+ )?((?:\d+ (?:passed|failed|errors?|skipped|deselected|warnings?)(?:, )?)+ in [0-9.]+s(?: \([0-9:]+\))?)(?: =+)?\s*$")
 # The lines of a failure that say what was expected where, and the lines of pytest's summary that name the test.
@@ -28,25 +51,27 @@ PYTEST_REASON = re.compile(r"^(?:E  |>  |FAILED |ERROR |_{3,} .* _{3,}$|\S+\.py:
 TAIL = 80
 
 
-def lab_environment() -> dict[str, str]:
-    """A lab of the tests' own, unless the caller names one: `make test` leaves a running demo alone."""
-    if environment({}).get("LITEFARM_LAB"):
-        return {}
-    return {"LITEFARM_LAB": "litefarmtest", "LITEFARM_LAB_NET": "10.89.110.0/24", "LITEFARM_LAB_PRIVATE_NET": "10.89.120.0/24"}
+def scenarios(lane: Lane) -> list[str]:
+    """The lane's, in its order; those that no lane names are the last one's."""
+    found = {path.parent.name for path in REPO.glob("molecule/*/molecule.yml")}
+    unnamed = sorted(found - {name for each in LANES for name in each.scenarios})
+    return [*(name for name in lane.scenarios if name in found), *(unnamed if lane == LANES[-1] else [])]
 
 
-def scenarios() -> list[str]:
-    """Every scenario that there is, in the order in which they share the lab best."""
-    names = sorted(path.parent.name for path in REPO.glob("molecule/*/molecule.yml"))
-    return sorted(names, key=(*SCENARIOS, *names).index)
+def first_steps() -> list[Step]:
+    """What comes before any lab, and has the machine to itself."""
+    return [
+        Step("check", [sys.executable, "tools/check.py"]),
+        Step("engine", [*LAB, "engine"]),
+    ]
 
 
-def all_steps() -> list[Step]:
-    env = lab_environment()
+def lane_steps(lane: Lane) -> list[Step]:
+    env = lane.environment
     molecule = {
         **env,
-        # Molecule keys its folder by the checkout's name only; two checkouts must not share one.
-        "MOLECULE_EPHEMERAL_DIRECTORY": str(REPO / ".cache" / "molecule"),
+        # Molecule keys its folder by the checkout's name only; neither two checkouts nor two lanes may share one.
+        "MOLECULE_EPHEMERAL_DIRECTORY": str(REPO / ".cache" / "molecule" / lane.lab),
         "MOLECULE_PROJECT_DIRECTORY": str(REPO),
         # Frames around the output break its lines.
         "MOLECULE_COMMAND_BORDERS": "false",
@@ -54,24 +79,18 @@ def all_steps() -> list[Step]:
         "LITEFARM_LAB_KEEP": "1",
     }
     steps = [
-        Step("check", [sys.executable, "tools/check.py"], env),
-        Step("engine", [*LAB, "engine"], env),
         # Whatever a run that was killed has left; its keys are not ours.
-        Step("old lab gone", [*LAB, "down"], env),
-        Step("integration", [sys.executable, "-m", "pytest", "tests/integration"], env),
-        *(Step(name, [tool("molecule"), "test", "--scenario-name", name], molecule) for name in scenarios()),
+        Step(f"old {lane.lab} gone", [*LAB, "down"], env),
+        *(Step(name, [tool("molecule"), "test", "--scenario-name", name], molecule) for name in scenarios(lane)),
+    ]
+    if lane == APP:
+        steps.insert(1, Step("integration", [sys.executable, "-m", "pytest", "tests/integration"], env))
+    else:
         # Last, because it reboots the droplet. Its two hardest kinds: a reboot takes the engine along, and runs that lose their controller
         # are killed in the scenario scaled after each step of an environment's release. `make kill-matrix` has all six.
-        Step(
-            "kill matrix",
-            [sys.executable, "-m", "pytest", "-q", "tests/kill_matrix", "-k", "module-killed or rebooted"],
-            {**env, "LITEFARM_KILL_MATRIX_DROPLET": "export-beta"},
-        ),
-        Step("lab down", [*LAB, "down"], env),
-    ]
-    for step in steps:
-        step.log = LOGS / f"{step.name.replace(' ', '-')}.log"
-    return steps
+        matrix = [sys.executable, "-m", "pytest", "-q", "tests/kill_matrix", "-k", "module-killed or rebooted"]
+        steps.append(Step("kill matrix", matrix, {**env, "LITEFARM_KILL_MATRIX_DROPLET": "export-beta"}))
+    return [*steps, Step(f"{lane.lab} down", [*LAB, "down"], env)]
 
 
 def plain_lines(output: str) -> list[str]:
@@ -103,7 +122,7 @@ def report(results: list[Result], seconds: float) -> int:
     for result in results:
         found = summaries(result.output)
         total += counts(found)
-        say(f"  {'ok  ' if result.ok else 'FAIL'}  {clock(result.seconds):>12}  {result.step.name:<14} {'; '.join(found)}".rstrip())
+        say(f"  {'ok  ' if result.ok else 'FAIL'}  {clock(result.seconds):>12}  {result.step.name:<24} {'; '.join(found)}".rstrip())
     failed = [result.step.name for result in results if not result.ok]
     say(f"test: {len(results) - len(failed)} steps passed, {len(failed)} failed in {clock(seconds)}")
     # A step can fail without a failing test in it, and must not be lost in the sum.
@@ -111,24 +130,39 @@ def report(results: list[Result], seconds: float) -> int:
     return 1 if failed else 0
 
 
+def carry_out(steps: list[Step], *, alone: bool) -> list[Result]:
+    """One after the other, whatever became of those before."""
+    results = []
+    for step in steps:
+        step.log = LOGS / f"{step.name.replace(' ', '-')}.log"
+        result = run(step, alone=alone, show_output=False)
+        lines = summaries(result.output)
+        if not result.ok:
+            lines += [*reasons(result.output), *result.output.rstrip().splitlines()[-TAIL:], f"the whole log: {step.log.relative_to(REPO)}"]
+        if lines:
+            say("\n".join(f"        {line}" for line in lines))
+        results.append(result)
+    return results
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*")
     names = parser.parse_args().names
-    steps = [step for step in all_steps() if not names or step.name in names]
-    if not steps:
-        parser.error(f"no step is called {' or '.join(names)}; there are {', '.join(step.name for step in all_steps())}")
+    first, *lanes = [first_steps(), *map(lane_steps, LANES)]
+    known = [step.name for steps in (first, *lanes) for step in steps]
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        parser.error(f"no step is called {' or '.join(unknown)}; there are {', '.join(known)}")
+    if names:
+        first, *lanes = [[step for step in steps if step.name in names] for steps in (first, *lanes)]
     os.chdir(REPO)
     started = time.monotonic()
-    results: list[Result] = []
-    for step in steps:
-        result = run(step, show_output=False)
-        results.append(result)
-        for line in summaries(result.output):
-            say(f"        {line}")
-        if not result.ok:
-            say("\n".join(f"        {line}" for line in reasons(result.output) + result.output.rstrip().splitlines()[-TAIL:]))
-            say(f"        the whole log: {result.step.log.relative_to(REPO) if result.step.log else ''}")
+    results = carry_out(first, alone=True)
+    # A lab that the caller names is one lab for both.
+    with concurrent.futures.ThreadPoolExecutor(1 if os.environ.get("LITEFARM_LAB") else len(LANES)) as pool:
+        for done in pool.map(lambda steps: carry_out(steps, alone=False), lanes):
+            results += done
     return report(results, time.monotonic() - started)
 
 

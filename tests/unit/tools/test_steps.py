@@ -17,6 +17,8 @@ def load(name):
     # `test` and `check` are names of other modules too.
     spec = importlib.util.spec_from_file_location(f"tools_{name}", pathlib.Path(steps.__file__).with_name(f"{name}.py"))
     module = importlib.util.module_from_spec(spec)
+    # Where dataclasses look their own module up.
+    sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
 
@@ -95,3 +97,19 @@ def test_the_reasons_of_failed_tests_are_found_among_the_rest():
     reasons = suite.reasons(output)
     assert len(reasons) == 5
     assert reasons[2] == "E       AssertionError: nobody listens"
+
+
+def test_every_scenario_is_in_one_lane_and_every_lane_has_a_lab_of_its_own():
+    names = [step.name for lane in suite.LANES for step in suite.lane_steps(lane)]
+    assert len(names) == len(set(names))
+    assert {path.parent.name for path in steps.REPO.glob("molecule/*/molecule.yml")} < set(names)
+    assert len({(lane.lab, lane.public, lane.private) for lane in suite.LANES}) == len(suite.LANES)
+
+
+def test_a_failed_step_does_not_keep_those_after_it_from_running(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(suite, "REPO", tmp_path)
+    monkeypatch.setattr(suite, "LOGS", tmp_path)
+    results = suite.carry_out([python("raise SystemExit('E   lost')"), python("print('== 3 passed in 1.00s ==')")], alone=False)
+    assert [result.ok for result in results] == [False, True]
+    out = capsys.readouterr().out
+    assert "        E   lost\n" in out and "        3 passed in 1.00s\n" in out
