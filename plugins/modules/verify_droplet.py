@@ -178,27 +178,36 @@ def container_of(service, found):
     return next((container["name"] for container in found if container["service"] == service and container["status"] == "running"), None)
 
 
-def database(module, docker, wanted, found):
+def execute(docker, wanted, found, command, timeout, options=(), text=""):
+    """What a command said that ran in the service's container and was given the text, and why nothing: one of the two is None.
+
+    The timeout is in seconds. The module's own way to run a command fails with a broken pipe when the command ends before it
+    has read everything.
+    """
     name = container_of(wanted["service"], found)
     if not name:
-        return {"error": "its container does not run"}
+        return None, "its container does not run"
+    line = [docker, "exec"] + list(options) + [name] + command
+    try:
+        return subprocess.run(line, input=text, capture_output=True, text=True, errors="replace", timeout=timeout, check=False), None
+    except subprocess.TimeoutExpired:
+        return None, "does not end within %d s" % timeout
+
+
+def database(docker, wanted, found, timeout):
     psql = ["psql", "--no-psqlrc", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1", "--dbname=postgres", "--file=-"]
     psql.append("--set=name=%s" % wanted["database"])
-    code, answer, error = module.run_command([docker, "exec", "--interactive", "--user", str(wanted["user"]), name] + psql, data=QUESTION)
-    if code:
-        return {"error": (error.strip().splitlines() or ["psql failed"])[-1]}
-    return json.loads(answer) if answer.strip() else {"error": "there is no such database"}
+    done, error = execute(docker, wanted, found, psql, timeout, ["--interactive", "--user", str(wanted["user"])], QUESTION)
+    if error:
+        return {"error": error}
+    if done.returncode:
+        return {"error": (done.stderr.strip().splitlines() or ["psql failed"])[-1]}
+    return json.loads(done.stdout) if done.stdout.strip() else {"error": "there is no such database"}
 
 
 def command(docker, wanted, found, timeout):
-    name = container_of(wanted["service"], found)
-    if not name:
-        return {"error": "its container does not run"}
-    try:
-        done = subprocess.run([docker, "exec", name] + wanted["command"], capture_output=True, text=True, errors="replace", timeout=timeout, check=False)
-    except subprocess.TimeoutExpired:
-        return {"error": "does not end within %d s" % timeout}
-    return {"code": done.returncode, "output": (done.stdout + done.stderr)[-2000:]}
+    done, error = execute(docker, wanted, found, wanted["command"], timeout)
+    return {"error": error} if error else {"code": done.returncode, "output": (done.stdout + done.stderr)[-2000:]}
 
 
 def ask_neighbours(pool, params):
@@ -228,6 +237,7 @@ def main():
         supports_check_mode=True,
     )
     docker = module.get_bin_path("docker")
+    timeout = module.params["timeout"]
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         asked = ask_neighbours(pool, module.params)
         # What follows needs no more than this droplet.
@@ -236,8 +246,8 @@ def main():
             "containers": found,
             "engine_error": error,
             "backups": {wanted["path"]: backups(wanted) for wanted in module.params["backups"]},
-            "databases": {wanted["database"]: database(module, docker, wanted, found) for wanted in module.params["databases"]},
-            "commands": {wanted["key"]: command(docker, wanted, found, module.params["timeout"]) for wanted in module.params["commands"]},
+            "databases": {wanted["database"]: database(docker, wanted, found, timeout) for wanted in module.params["databases"]},
+            "commands": {wanted["key"]: command(docker, wanted, found, timeout) for wanted in module.params["commands"]},
             "redis": {address: answer.result() for address, answer in asked["redis"].items()},
             "images": {url: answer.result() for url, answer in asked["images"].items()},
             "peers": {peer["address"]: [] for peer in module.params["peers"]},

@@ -6,10 +6,13 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import pathlib
+import subprocess
 
 import pytest
+import yaml
 
 AUTHORITY = "https://acme.example.org/dir"
 
@@ -187,3 +190,15 @@ def test_a_site_that_is_gone_is_no_longer_renewed(program, world, capsys):
 def test_the_authority_is_trusted_through_the_declared_file(program, world):
     program(APP, ca_file="/etc/ca.pem").apply()
     assert world.environment == {"REQUESTS_CA_BUNDLE": "/etc/ca.pem"}
+
+
+def test_a_check_run_without_the_program_reads_what_it_is_given(repo, evaluate, tmp_path):
+    """More than a pipe holds: a shell that ends without reading breaks the pipe each time, not only on a busy control node."""
+    tasks = yaml.safe_load((repo / "roles/nginx/tasks/main.yml").read_text())
+    options = next(task["ansible.builtin.shell"] for task in tasks if task.get("register") == "nginx__obtained")
+    variables = {"ansible_check_mode": True, "nginx__certificates_program": str(tmp_path / "absent"), "nginx__certificates": {"sites": APP}}
+    with subprocess.Popen(["/bin/sh", "-c", evaluate("nginx", options["cmd"], **variables)], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as shell:
+        shell.stdin.write(b" " * 1_000_000)
+        shell.stdin.close()
+        assert shell.stdout.read() == b"changed: certificates would be obtained for app\n"
+    assert json.loads(evaluate("nginx", options["stdin"], **variables)) == {"sites": APP}
