@@ -75,13 +75,21 @@ def test_no_file_that_others_can_read_holds_a_secret(droplet, markers):
     assert [hit for hit in hits if hit != "/run/markers"] == []
 
 
-def test_no_layer_of_an_image_holds_a_secret(droplet, markers):
+@pytest.fixture(scope="module")
+def searched():
+    """Images that hold no secret of any environment: most are the same on several droplets, and each takes its time to read."""
+    return set()
+
+
+def test_no_layer_of_an_image_holds_a_secret(droplet, markers, searched):
     images = set(droplet.check_output("docker ps -aq | xargs docker inspect -f '{{.Image}}'").split())
+    assert images
     droplet.run("install -m 0600 /dev/null /run/markers")
     try:
         droplet.run("printf %s > /run/markers", "\n".join(markers.values()))
-        for image in images:
+        for image in images - searched:
             assert droplet.check_output(f"docker save {image} | grep -caFf /run/markers; true") == "0"
             assert found_in(markers, droplet.check_output(f"docker history --no-trunc {image}")) == []
+            searched.add(image)
     finally:
         droplet.run("rm /run/markers")
