@@ -20,8 +20,13 @@ from urllib.parse import quote, urlencode
 from .model import LABEL, ServiceError
 
 SOCKET = "/var/run/docker.sock"
-POLICY_ATTEMPTS = 25
-POLICY_PAUSE = 0.2  # seconds
+ATTEMPTS = 25  # at what the engine cannot do for a moment only
+ATTEMPTS_PAUSE = 0.2  # seconds
+# Between the exit of a crashing container and its next start.
+RESTARTING = "stopped container"
+# Once in many thousand starts the runtime's own process dies before it becomes the wanted one, of which nothing has run then.
+STILLBORN = "read init-p: connection reset by peer"
+CANNOT_RUN = 126  # the exit code of a command that the engine could not begin
 PATIENCE = 60  # seconds that an engine may take for a restart
 PATIENCE_PAUSE = 0.2  # seconds
 FRAME_HEADER = 8  # bytes; the first is the stream's number, the last four are the length of the frame's content
@@ -226,6 +231,13 @@ class Engine:
 
         All of stdin is written before the output is read: it is meant for some lines of SQL, not for a dump.
         """
+        for remaining in reversed(range(ATTEMPTS)):
+            code, output, errors = self._execute(container_id, command, timeout, user, stdin)
+            if code != CANNOT_RUN or STILLBORN not in output + errors or not remaining:
+                return code, output, errors
+            time.sleep(ATTEMPTS_PAUSE)
+
+    def _execute(self, container_id, command, timeout, user, stdin):
         path = "/containers/%s/exec" % container_id
         body = {"Cmd": command, "User": user or "", "AttachStdin": stdin is not None, "AttachStdout": True, "AttachStderr": True}
         execution = "/exec/%s" % accepted(path, *self._ask("POST", path, body))["Id"]
@@ -273,6 +285,16 @@ class Engine:
             raise ServiceError("The container engine could not %s: %s" % (what, explanation(content)))
         return json.loads(content) if content.strip() else None
 
+    def _change_soon(self, passing, what, method, path, body=None):
+        """A change that the engine may refuse for a moment, with these words."""
+        for remaining in reversed(range(ATTEMPTS)):
+            try:
+                return self._change(what, method, path, body)
+            except ServiceError as error:
+                if passing not in str(error) or not remaining:
+                    raise
+            time.sleep(ATTEMPTS_PAUSE)
+
     def pull(self, reference):
         client = self._sdk(timeout=600)
         name, colon, tag = (reference, "", "") if "@" in reference else reference.rpartition(":")
@@ -308,7 +330,7 @@ class Engine:
         return self._change("create the container %s" % name, "POST", "/containers/create", body, name=name)["Id"]
 
     def start(self, container_id):
-        self._change("start the container %s" % container_id[:12], "POST", "/containers/%s/start" % container_id)
+        self._change_soon(STILLBORN, "start the container %s" % container_id[:12], "POST", "/containers/%s/start" % container_id)
 
     def stop(self, container_id, timeout):
         status, content = self._ask("POST", path_with("/containers/%s/stop" % container_id, {"t": timeout}), seconds=timeout + 60)
@@ -322,16 +344,8 @@ class Engine:
         self._change("rename the container %s to %s" % (container_id[:12], name), "POST", "/containers/%s/rename" % container_id, name=name)
 
     def set_policy(self, container_id, policy):
-        """Between the exit of a crashing container and its next start the engine refuses to update it; that moment passes."""
-        for remaining in reversed(range(POLICY_ATTEMPTS)):
-            try:
-                what = "set the restart policy of %s" % container_id[:12]
-                self._change(what, "POST", "/containers/%s/update" % container_id, {"RestartPolicy": {"Name": policy}})
-                return
-            except ServiceError as error:
-                if "stopped container" not in str(error) or not remaining:
-                    raise
-            time.sleep(POLICY_PAUSE)
+        path, body = "/containers/%s/update" % container_id, {"RestartPolicy": {"Name": policy}}
+        self._change_soon(RESTARTING, "set the restart policy of %s" % container_id[:12], "POST", path, body)
 
     def wait(self, container_id, timeout):
         """The exit code, or None if the container still runs after so many seconds."""

@@ -18,35 +18,78 @@ from ansible_collections.litefarm.platform.plugins.module_utils.container_servic
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.probes import Prober
 
 
+STOPPED = "Cannot update container x: cannot update a stopped container"
+STILLBORN = (
+    "exec failed: unable to start container process: waiting for init preliminary setup: read init-p: connection reset by peer: unknown"  # as runc 1.1 says it
+)
+
+
 @pytest.fixture
 def engine_with(fake, monkeypatch):
-    def make(failures, message="Cannot update container x: cannot update a stopped container"):
+    def make(failures, message):
         fake.refusals, fake.refusal = failures, message
-        monkeypatch.setattr(engine_module, "POLICY_PAUSE", 0)
         return fake.engine, fake
 
+    monkeypatch.setattr(engine_module, "ATTEMPTS_PAUSE", 0)
     return make
 
 
 def test_a_container_between_two_starts_is_updated_when_that_moment_has_passed(engine_with):
-    engine, fake = engine_with(3)
+    engine, fake = engine_with(3, STOPPED)
     engine.set_policy("x", "no")
-    assert fake.updates == 4
+    assert fake.refused == 3
     assert fake.asked["/containers/x/update"] == ("POST", {"RestartPolicy": {"Name": "no"}})
 
 
-def test_a_moment_that_does_not_pass_is_an_error(engine_with):
-    engine, fake = engine_with(1000)
-    with pytest.raises(ServiceError, match="could not set the restart policy of x: Cannot update container x"):
-        engine.set_policy("x", "no")
-    assert fake.updates == engine_module.POLICY_ATTEMPTS
+def test_a_container_whose_first_process_is_stillborn_is_started_again(engine_with):
+    engine, fake = engine_with(2, f"failed to create task for container: OCI runtime create failed: {STILLBORN}")
+    engine.start("x")
+    assert fake.refused == 2
+    assert fake.asked["/containers/x/start"] == ("POST", None)
 
 
-def test_any_other_refusal_is_an_error_at_once(engine_with):
+@pytest.mark.parametrize(
+    ("message", "change", "told"),
+    [
+        (STOPPED, lambda engine: engine.set_policy("x", "no"), "could not set the restart policy of x: Cannot update container x"),
+        (STILLBORN, lambda engine: engine.start("x"), "could not start the container x: .*read init-p"),
+    ],
+    ids=["policy", "start"],
+)
+def test_a_moment_that_does_not_pass_is_an_error(engine_with, message, change, told):
+    engine, fake = engine_with(1000, message)
+    with pytest.raises(ServiceError, match=told):
+        change(engine)
+    assert fake.refused == engine_module.ATTEMPTS
+
+
+@pytest.mark.parametrize("change", [lambda engine: engine.set_policy("x", "no"), lambda engine: engine.start("x")], ids=["policy", "start"])
+def test_any_other_refusal_is_an_error_at_once(engine_with, change):
     engine, fake = engine_with(1, "no such container")
     with pytest.raises(ServiceError, match="no such container"):
-        engine.set_policy("x", "no")
-    assert fake.updates == 1
+        change(engine)
+    assert fake.refused == 1
+
+
+def test_a_command_whose_process_is_stillborn_is_run_again(engine_with):
+    engine, fake = engine_with(2, f"OCI runtime exec failed: {STILLBORN}\r\n")
+    fake.parts = [frame(1, b"ok")]
+    assert engine.execute("web", ["psql"], 5, stdin="SELECT 1;") == (0, "ok", "")
+    assert fake.refused == 2
+    assert fake.heard == b"SELECT 1;"
+
+
+def test_a_command_that_never_gets_a_process_says_so(engine_with):
+    engine, fake = engine_with(1000, f"OCI runtime exec failed: {STILLBORN}\r\n")
+    code, output, _errors = engine.execute("web", ["ask"], 5)
+    assert (code, fake.refused) == (126, engine_module.ATTEMPTS)
+    assert "read init-p" in output
+
+
+def test_a_command_that_cannot_be_run_is_not_run_again(engine_with):
+    engine, fake = engine_with(1, 'OCI runtime exec failed: exec: "/no/such/program": stat /no/such/program: no such file or directory\r\n')
+    assert engine.execute("web", ["/no/such/program"], 5)[0] == 126
+    assert fake.refused == 1
 
 
 def test_an_engine_that_is_restarted_is_waited_for(tmp_path, monkeypatch):
@@ -84,12 +127,19 @@ class FakeEngine(socketserver.ThreadingUnixStreamServer):
     """Runs commands as the engine does: the answer to a start has no length and ends with the connection."""
 
     daemon_threads = True
+    refusing = False
     created, inspected, code, parts, pause, heard = 201, 200, 0, (), 0.0, None
-    refusals, refusal, updates = 0, "", 0
+    refusals, refusal, refused = 0, "", 0
 
     def __init__(self, path):
         super().__init__(str(path), Handler)
         self.asked = {}
+
+    def refuses(self):
+        """Whether this is one of the first few, which are refused."""
+        self.refusing = self.refused < self.refusals
+        self.refused += self.refusing
+        return self.refusing
 
     def handle_error(self, request, client_address):
         """Who asked may leave before everything is said."""
@@ -106,12 +156,10 @@ class Handler(socketserver.StreamRequestHandler):
         self.server.asked[path] = (method, body)
         answers = {
             "/containers/web/exec": (self.server.created, {"Id": "one"} if self.server.created == 201 else {"message": "Container web is paused"}),
-            "/exec/one/json": (self.server.inspected, {"ExitCode": self.server.code}),
+            "/exec/one/json": (self.server.inspected, {"ExitCode": 126 if self.server.refusing else self.server.code}),
         }
-        if path.endswith("/update"):
-            self.server.updates += 1
-            refused = self.server.updates <= self.server.refusals
-            answers[path] = (409, {"message": self.server.refusal}) if refused else (200, {"Warnings": None})
+        if path.startswith("/containers/x/") and path.endswith(("/update", "/start")):
+            answers[path] = (409, {"message": self.server.refusal}) if self.server.refuses() else (200, {"Warnings": None})
         if "/rename" in path:
             answers[path] = (204, None)
         if path in answers:
@@ -122,7 +170,8 @@ class Handler(socketserver.StreamRequestHandler):
         self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.raw-stream\r\n\r\n")
         if self.server.asked["/containers/web/exec"][1]["AttachStdin"]:
             self.server.heard = self.rfile.read()
-        for part in self.server.parts:
+        # What the engine has to say of a command that it cannot begin comes as if the command said it.
+        for part in [frame(1, self.server.refusal.encode())] if self.server.refuses() else self.server.parts:
             self.wfile.write(part)
             time.sleep(self.server.pause)
 
