@@ -11,7 +11,9 @@ from ansible.utils.display import Display
 
 display = Display()
 
-POLL_SECONDS = 5
+# Seconds between two looks at a build: what the builder's cache has is built in one, what it has not takes minutes.
+FIRST_PAUSE = 0.5
+LONGEST_PAUSE = 5.0
 QUIET_SECONDS = 20
 
 
@@ -42,7 +44,7 @@ class ActionModule(ActionBase):
     def _follow(self, label, task_vars):
         started = shown = time.monotonic()
         position, last = 0, ""
-        while True:
+        for pause in pauses():
             progress = self._call("poll", position, task_vars)
             if progress.get("failed") or not progress["running"]:
                 return progress
@@ -53,11 +55,19 @@ class ActionModule(ActionBase):
                 last = step or last
                 display.display("  %s %4d s  %s%s" % (label, now - started, "" if step else "still: ", last[:110]))
                 shown = now
-            time.sleep(POLL_SECONDS)
+            time.sleep(pause)
 
     def _call(self, phase, offset, task_vars):
         arguments = dict(self._task.args, phase=phase, offset=offset)
         return self._execute_module(module_name="litefarm.platform.image_build", module_args=arguments, task_vars=task_vars)
+
+
+def pauses():
+    """Seconds to wait before the next look: each time twice as long, up to a limit."""
+    pause = FIRST_PAUSE
+    while True:
+        yield pause
+        pause = min(2 * pause, LONGEST_PAUSE)
 
 
 def telling_line(lines):

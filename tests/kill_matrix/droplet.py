@@ -206,9 +206,9 @@ def _declaration(row: cells.Row, env: dict, state: str, fault: str | None) -> di
         "env": env,
         "update": row.update,
         "ports": row.ports,
-        # A release that turns bad has to do so while it is watched, and the next run, which finds it bad, does not wait for long.
+        # A release that turns bad has to do so while it is watched. It starts well, at its leisure; the next run finds it bad, and does not wait for long.
         "settle": 4 if row.bad else 1,
-        "start_timeout": 8 if "BAD" in env else 60,
+        "start_timeout": 60 if fault or "BAD" not in env else 8,
         "fault": point if fault else {},
     }
 

@@ -81,15 +81,25 @@ def searched():
     return set()
 
 
+# In every Debian, so an archive in which it cannot be found was not read.
+CANARY = 'PRETTY_NAME="Debian'
+
+
 def test_no_layer_of_an_image_holds_a_secret(droplet, markers, searched):
     images = set(droplet.check_output("docker ps -aq | xargs docker inspect -f '{{.Image}}'").split())
     assert images
+    new = sorted(images - searched)
+    if not new:
+        return
     droplet.run("install -m 0600 /dev/null /run/markers")
     try:
-        droplet.run("printf %s > /run/markers", "\n".join(markers.values()))
-        for image in images - searched:
-            assert droplet.check_output(f"docker save {image} | grep -caFf /run/markers; true") == "0"
-            assert found_in(markers, droplet.check_output(f"docker history --no-trunc {image}")) == []
-            searched.add(image)
+        droplet.run("printf %s > /run/markers", "\n".join([CANARY, *markers.values()]))
+        # All of them in one archive, which has the layers that they share once.
+        read = f"set -o pipefail; docker save {' '.join(new)} | grep -aohFf /run/markers | sort -u"
+        found = droplet.check_output("bash -c %s", read)
     finally:
         droplet.run("rm /run/markers")
+    assert CANARY in found
+    assert found_in(markers, found) == []
+    assert found_in(markers, droplet.check_output(f"for image in {' '.join(new)}; do docker history --no-trunc $image; done")) == []
+    searched.update(new)

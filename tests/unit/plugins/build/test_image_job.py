@@ -3,10 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import itertools
 import os
 
 import pytest
-from ansible_collections.litefarm.platform.plugins.action.image_build import telling_line
+from ansible_collections.litefarm.platform.plugins.action.image_build import pauses, telling_line
 from ansible_collections.litefarm.platform.plugins.module_utils import image_job
 
 from tests.support.release import GitFolder
@@ -229,3 +230,7 @@ def test_the_log_is_read_by_its_owner_only(tmp_path):
     job = image_job.Job(str(tmp_path / "cache"), "name", "tag")
     job.lock()
     assert (tmp_path / "cache").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_short_build_is_not_waited_for_long_and_a_long_one_not_asked_for_often():
+    assert list(itertools.islice(pauses(), 7)) == [0.5, 1, 2, 4, 5, 5, 5]
