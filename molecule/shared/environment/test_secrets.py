@@ -8,6 +8,8 @@ Runs last: it reads what all runs before it printed with -vvv --diff, good, bad 
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
 from tests.support import lab
@@ -29,6 +31,18 @@ def markers():
 
 def found_in(markers, text):
     return [name for name, marker in markers.items() if marker in text]
+
+
+@contextlib.contextmanager
+def pattern_file(droplet, patterns, mode):
+    """A file on the droplet with what grep is to look for, so that no process list has it meanwhile; its path."""
+    path = "/run/markers"
+    droplet.run(f"install -m {mode} /dev/null {path}")
+    try:
+        droplet.run(f"printf %s > {path}", "\n".join(patterns))
+        yield path
+    finally:
+        droplet.run(f"rm {path}")
 
 
 def test_no_output_of_any_run_shows_a_secret(markers):
@@ -60,19 +74,14 @@ def test_no_log_and_no_process_list_of_the_droplet_shows_a_secret(droplet, marke
 
 
 def test_no_file_that_others_can_read_holds_a_secret(droplet, markers):
-    # As nobody, so that closed directories are closed; patterns from standard input, so that they are in no process list.
-    patterns = "\n".join(markers.values())
-    search = (
-        "find / -xdev \\( -path /proc -o -path /sys \\) -prune -o -type f -size -20M -readable -print0 2>/dev/null"
-        " | xargs -0 grep -lFf /run/markers 2>/dev/null; true"
-    )
-    droplet.run("install -m 0644 /dev/null /run/markers")
-    try:
-        droplet.run("printf %s > /run/markers", patterns)
+    with pattern_file(droplet, markers.values(), "0644") as patterns:
+        search = (
+            "find / -xdev \\( -path /proc -o -path /sys \\) -prune -o -type f -size -20M -readable -print0 2>/dev/null"
+            f" | xargs -0 grep -lFf {patterns} 2>/dev/null; true"
+        )
+        # As nobody, so that closed directories are closed.
         hits = droplet.check_output(f"setpriv --reuid=65534 --regid=65534 --clear-groups sh -c '{search}'").splitlines()
-    finally:
-        droplet.run("rm /run/markers")
-    assert [hit for hit in hits if hit != "/run/markers"] == []
+    assert [hit for hit in hits if hit != patterns] == []
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +91,7 @@ def searched():
 
 
 # In every Debian, so an archive in which it cannot be found was not read.
-CANARY = 'PRETTY_NAME="Debian'
+KNOWN = 'PRETTY_NAME="Debian'
 
 
 def test_no_layer_of_an_image_holds_a_secret(droplet, markers, searched):
@@ -91,15 +100,11 @@ def test_no_layer_of_an_image_holds_a_secret(droplet, markers, searched):
     new = sorted(images - searched)
     if not new:
         return
-    droplet.run("install -m 0600 /dev/null /run/markers")
-    try:
-        droplet.run("printf %s > /run/markers", "\n".join([CANARY, *markers.values()]))
+    with pattern_file(droplet, [KNOWN, *markers.values()], "0600") as patterns:
         # All of them in one archive, which has the layers that they share once.
-        read = f"set -o pipefail; docker save {' '.join(new)} | grep -aohFf /run/markers | sort -u"
+        read = f"set -o pipefail; docker save {' '.join(new)} | grep -aohFf {patterns} | sort -u"
         found = droplet.check_output("bash -c %s", read)
-    finally:
-        droplet.run("rm /run/markers")
-    assert CANARY in found
+    assert KNOWN in found
     assert found_in(markers, found) == []
     assert found_in(markers, droplet.check_output(f"for image in {' '.join(new)}; do docker history --no-trunc $image; done")) == []
     searched.update(new)
