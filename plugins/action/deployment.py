@@ -10,12 +10,14 @@ import multiprocessing
 import os
 import socket
 
-from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.litefarm.platform.plugins.module_utils import ledger
 from ansible_collections.litefarm.platform.plugins.module_utils.variables import short_path
 from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import COLLECTION, evaluate, inventory_folders
+from ansible_collections.litefarm.platform.plugins.plugin_utils.droplet_action import DropletAction
+from ansible_collections.litefarm.platform.plugins.plugin_utils.rollout.journal import FAILED, LOCK_LOST, Event, Journal
+from ansible_collections.litefarm.platform.plugins.plugin_utils.rollout.state import Rollout
 
 display = Display()
 
@@ -23,25 +25,37 @@ display = Display()
 MACHINE_PROCESSES = "pid:[4026531836]"
 
 
-class ActionModule(ActionBase):
-    """Says who asks for the lock, and takes one over whose process on this machine is gone."""
-
-    TRANSFERS_FILES = False
+class ActionModule(DropletAction):
+    """Says who asks for the lock, takes one over whose process on this machine is gone, and tells the rollout that has lost its own."""
 
     def run(self, tmp=None, task_vars=None):
         result = super().run(tmp, task_vars)
         task_vars = task_vars or {}
         me = own_holder(operator(self._templar, task_vars))
         arguments = {"holder": me, "unlock": unlock_command(task_vars), **self._task.args}
+        journal = Journal(arguments["run"]) if arguments.get("run") else None
+        if arguments.get("state") == "locked":
+            listed = Rollout(journal.events()).listed()
+            arguments.setdefault("completed", list(listed.completed) if listed else None)
         answer = self._ask(arguments, task_vars)
         if answer.get("held") and arguments.get("state") == "locked" and process_gone(answer["lock"], me):
             answer = self._ask(dict(arguments, takes_over=answer["lock"]["run"]), task_vars)
         if answer.get("taken_over") and arguments.get("state") == "locked":
             display.warning(answer["msg"])
+        if answer.get("failed") and arguments.get("state") in ("locked", "checked"):
+            lost = arguments["state"] == "checked" and not answer.get("lost")
+            journal.append(Event("", LOCK_LOST if lost else FAILED, False, str(answer.get("msg") or "")))
+        if answer.get("lock"):
+            # Only here can it be known.
+            answer["dead"] = process_gone(answer["lock"], me)
         return dict(result, **answer)
 
     def _ask(self, arguments, task_vars):
-        return self._execute_module(module_name="litefarm.platform.deployment", module_args=arguments, task_vars=task_vars)
+        name = "litefarm.platform.deployment"
+        if arguments.get("state", "read") == "read":
+            # No rollout depends on it, and a table shows a droplet that is down.
+            return self._execute_module(module_name=name, module_args=arguments, task_vars=task_vars)
+        return self.run_module(name, arguments, task_vars)
 
 
 def operator(templar, task_vars):

@@ -4,17 +4,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from ansible.utils.display import Display
 
-from ansible_collections.litefarm.platform.plugins.module_utils.ledger import last_good
-from ansible_collections.litefarm.platform.plugins.module_utils.rollout import lines_of, pending_migrations, refusal
 from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import ControlNodeAction
+from ansible_collections.litefarm.platform.plugins.plugin_utils.rollout.journal import FAILED, PLAN, Event, journal_of
+from ansible_collections.litefarm.platform.plugins.plugin_utils.rollout.planning import lines_of, make_plan
+from ansible_collections.litefarm.platform.plugins.plugin_utils.rollout.state import Rollout
 
 display = Display()
 
 
 class ActionModule(ControlNodeAction):
-    """Says what is going to happen, or why it is not."""
+    """Says what is going to happen, and writes it into the journal of the run."""
 
     def run(self, tmp=None, task_vars=None):
         result = super().run(tmp, task_vars)
@@ -23,25 +26,24 @@ class ActionModule(ControlNodeAction):
                 "kind": {"type": "str", "choices": ["deploy", "site", "rollback"], "required": True},
                 "release": {"type": "dict", "required": True},
                 "history": {"type": "list", "elements": "dict", "required": True},
-                "listed": {"type": "list", "elements": "str"},
-                "force": {"type": "bool", "default": False},
+                "services": {"type": "list", "elements": "str", "required": True},
             }
         )
-        kind, release, history = arguments["kind"], arguments["release"], arguments["history"]
-        result["changed"] = False
+        journal, history = journal_of(task_vars), arguments["history"]
+        hosts, groups = task_vars["ansible_play_hosts_all"], {service: task_vars["groups"].get(service) or [] for service in arguments["services"]}
         try:
-            pending = None if arguments["listed"] is None else pending_migrations(arguments["listed"])
+            listed = Rollout(journal.events()).listed()
         except ValueError as error:
-            return dict(result, failed=True, msg=str(error))
-        reason = refusal(kind, release, history, arguments["force"])
-        if reason:
-            return dict(result, failed=True, msg=reason)
-        lines = lines_of(kind, release, self._running(task_vars), history, pending)
+            journal.append(Event("", FAILED, False, str(error)))
+            return dict(result, changed=False, failed=True, msg=str(error))
+        plan = make_plan(arguments["kind"], arguments["release"], history, hosts, groups, listed)
+        journal.append(Event("", PLAN, details=dataclasses.asdict(plan)))
+        running = self._running(task_vars)
+        lines = lines_of(plan, running, history, listed)
         for line in lines:
             display.display(line)
-        last = last_good(history) or {"to": {"version": "", "commit": ""}, "images": {}}
-        result.update(pending=pending or [], last=last["to"], last_images=last["images"], plan=lines)
-        return result
+        outdated = [task_vars["hostvars"][host]["litefarm_preflight"]["outdated"] for host in hosts]
+        return dict(result, changed=False, pending=list(plan.pending), record=plan.record(), replaces=any(outdated), behind=plan.behind, plan=lines)
 
     @staticmethod
     def _running(task_vars):

@@ -19,7 +19,7 @@ display = Display()
 SERVICES = {"service": "SERVICE", "where": "WHERE", "release": "RELEASE", "since": "SINCE (UTC)", "state": "STATE", "health": "HEALTH"}
 HISTORY = {"when": "WHEN (UTC)", "who": "WHO", "kind": "WHAT", "before": "FROM", "after": "TO", "took": "TOOK", "result": "RESULT", "message": "WHY"}
 NAMED = 5
-COLOURS = {"FAIL": "red", "failed": "red", "unknown": "yellow", "interrupted": "yellow"}
+COLOURS = {"FAIL": "red", "failed": "red", "unknown": "yellow", "interrupted": "yellow", "partial": "yellow"}
 
 
 class ActionModule(ControlNodeAction):
@@ -34,15 +34,17 @@ class ActionModule(ControlNodeAction):
                 "lines": {"type": "int", "default": 10},
             }
         )
-        now, hostvars, groups = time.time(), task_vars["hostvars"], task_vars["groups"]
+        hostvars, groups = task_vars["hostvars"], task_vars["groups"]
         droplets = {
             host: ([name for name in arguments["services"] if host in (groups.get(name) or [])], hostvars[host].get("litefarm_release_info") or {})
             for host in task_vars["ansible_play_hosts_all"]
         }
         book = arguments["ledger"]
         history = book.get("history") or []
+        # The times of the lock and of the history are of the ledger's clock, and so is what they are compared with.
+        now = ledger.moment(book.get("now")) or time.time()
         rows, notes = service_rows(droplets, arguments["services"], history, now)
-        notes += [lock_line(book, now), *bad_line(history)]
+        notes += [lock_line(book, now), *release_lines(history)]
         self._show(SERVICES, rows, "health")
         for note in notes:
             display.display(note)
@@ -117,7 +119,7 @@ def absence(found):
 def record_of(service, image, history):
     """The newest line about a service's image; best one of a run that ended well."""
     records = [each for each in reversed(history) if each["images"].get(service) == image and each["to"]["commit"]]
-    return next((each for each in records if each["result"] == "ok"), records[0] if records else None)
+    return next((each for each in records if each["result"] in ledger.IN_PLACE), records[0] if records else None)
 
 
 def short_image(image):
@@ -151,15 +153,33 @@ def lock_line(book, now):
         return "Nobody holds the deploy lock."
     ends = "it expires at %s" if ledger.moment(lock["expires"]) > now else "it expired at %s, and the next run takes it over"
     since = "%s (%s)" % (lock["since"], duration(max(0, now - ledger.moment(lock["since"]))))
+    if book.get("dead"):
+        return "The run of %s for %s is dead: it took the deploy lock at %s, and its process has ended. The next run takes the lock over." % (
+            ledger.holder_of(lock), lock["what"], since,
+        )  # fmt: skip
     return "%s holds the deploy lock since %s for %s; %s." % (ledger.holder_of(lock), since, lock["what"], ends % lock["expires"])
 
 
-def bad_line(history):
-    bad = ledger.marked_bad(history)
-    # The newest first. Of some, only a rollback from them may still be known.
-    names = {each[side]["commit"]: ledger.name_of(each[side]) for each in reversed(history) for side in ("to", "from") if each[side]["commit"] in bad}
+def release_lines(history):
+    """Which releases need a person's decision: a failed one may be tried again, one that was taken back needs force."""
+    taken_back = ledger.taken_back(history)
+    last = ledger.last_good(history)
+    partial = ["The last release, %s, is in place on some droplets only: %s." % (ledger.name_of(last["to"]), last["message"])] if last and last["result"] == "partial" else []
+    return partial + [
+        "%s: %s." % (title, names)
+        for title, names in (
+            ("Failed when it was last released", names_of(ledger.failed(history) - set(taken_back), history)),
+            ("Taken back, and released again only with -e force=true", names_of(taken_back, history)),
+        )
+        if names
+    ]
+
+
+def names_of(commits, history):
+    """The newest first. Of some, only a rollback from them may still be known."""
+    names = {each[side]["commit"]: ledger.name_of(each[side]) for each in reversed(history) for side in ("to", "from") if each[side]["commit"] in commits}
     more = " and %d older ones" % (len(names) - NAMED) if len(names) > NAMED else ""
-    return ["Marked bad: %s%s." % (", ".join(list(names.values())[:NAMED]), more)] if names else []
+    return ", ".join(list(names.values())[:NAMED]) + more
 
 
 def history_rows(history):

@@ -16,7 +16,9 @@ import time
 from .verification.rows import duration, shortened
 
 KINDS = ("deploy", "site", "rollback")
-RESULTS = ("ok", "failed", "interrupted")
+RESULTS = ("ok", "partial", "failed", "interrupted")
+# Results of runs that left their release in place; a partial one did so on some of the environment's droplets only.
+IN_PLACE = ("ok", "partial")
 # Lines that the history keeps: years of releases, and still a file that is read in a millisecond.
 KEPT = 1000
 MESSAGE = 500
@@ -91,6 +93,7 @@ class Ledger:
         self.clock = clock
         self.lock_path = os.path.join(directory, "lock.json")
         self.history_path = os.path.join(directory, "history.jsonl")
+        self.number_path = os.path.join(directory, "number")
         self.guard_path = os.path.join(directory, ".guard")
 
     # -- reading: needs no guard, because a file is only ever replaced or appended to --------------------------------------------
@@ -127,20 +130,51 @@ class Ledger:
 
     # -- the lock ----------------------------------------------------------------------------------------------------------------
 
-    def take(self, run, what, holder, minutes=MINUTES, takes_over="", plan=None, apply=True):
-        """Return the lock of this run, and the one that it replaced, if any, with why; or raise Held."""
+    def take(self, run, what, holder, minutes=MINUTES, takes_over="", plan=None, completed=None, force=False, apply=True):
+        """Take the lock for a run, unless the history says that its release must not be made.
+
+        Args:
+            plan: the run's record as far as it is known, with `kind` and `to`.
+            completed: names of the migrations that the database has, or None if it was not asked: what an interrupted run of the same lock
+                recorded as planned is recorded as run only if it is among them.
+            force: whether a release is made although a rollback left it or a newer one has replaced it.
+
+        Returns:
+            The lock, and the one that it replaced, if any, with `why`.
+
+        Raises:
+            Held: another run has the lock.
+            LedgerError: the release is refused, or the files cannot be used.
+        """
+        plan = plan or {}
         with self._guard(apply):
             now, present = self.clock(), self.lock()
             why = self._why_replaceable(present, run, takes_over, now)
             own = present is not None and present["run"] == run
+            reason = None if own else refusal(plan.get("kind"), _release(plan.get("to")), self.history(), force)
+            if reason:
+                raise LedgerError("Nothing was changed. %s" % reason)
             who, node = shortened(holder.get("who") or "somebody", 60), shortened(holder.get("node") or "", 60)
             since = present["since"] if own else stamp(now)
-            lock = dict(holder, who=who, node=node, run=run, what=shortened(what, 200), since=since, expires=stamp(now + minutes * 60), plan=plan or {})
+            number = (present.get("number") or 0) if own else self._next_number(now) if apply else 0
+            expires = stamp(now + minutes * 60)
+            lock = dict(holder, who=who, node=node, run=run, number=number, what=shortened(what, 200), since=since, expires=expires, plan=plan)
             if apply:
                 if why:
-                    self._interrupted(present, why, now)
+                    self._interrupted(present, why, now, completed)
+                self._replace(self.number_path, "%d\n" % number)
                 self._replace(self.lock_path, json.dumps(lock))
             return lock, dict(present, why=why) if why else None
+
+    def _next_number(self, now):
+        """Higher than every number before, also on a droplet that replaces a lost one: droplets refuse what comes from an older run."""
+        with _explained(self.number_path):
+            try:
+                with open(self.number_path, encoding="ascii", errors="replace") as file:
+                    last = file.read().strip()
+            except FileNotFoundError:
+                last = ""
+        return max(int(now), int(last) + 1 if last.isdigit() else 0)
 
     def _why_replaceable(self, present, run, takes_over, now):
         if present is None or present["run"] == run:
@@ -151,8 +185,8 @@ class Ledger:
             return EXPIRED
         raise Held(held(present, now, self.unlock_command), present)
 
-    def check(self, run, minutes=MINUTES, apply=True):
-        """Return the lock and extend it, or raise LedgerError if it is not this run's any more."""
+    def check(self, run, minutes=MINUTES, plan=None, apply=True):
+        """Return the lock and extend it, with a new plan if one is given, or raise LedgerError if it is not this run's any more."""
         with self._guard(apply):
             now, present = self.clock(), self.lock()
             # A check run has not written the lock that it would have taken.
@@ -160,7 +194,7 @@ class Ledger:
                 return None
             if present is None or present["run"] != run:
                 raise LedgerError(self._lost(run, present))
-            lock = dict(present, expires=stamp(max(moment(present["expires"]), now + minutes * 60)))
+            lock = dict(present, expires=stamp(max(moment(present["expires"]), now + minutes * 60)), plan=plan or present.get("plan") or {})
             if apply:
                 self._replace(self.lock_path, json.dumps(lock))
             return lock
@@ -212,7 +246,7 @@ class Ledger:
                 own = present is not None and present["run"] == record.get("run")
                 self._append(complete(record, self.clock(), present if own else holder or {}))
 
-    def _interrupted(self, lock, why, now):
+    def _interrupted(self, lock, why, now, completed=None):
         """The run that held the lock gets its line, unless it has written one and died before it gave the lock back."""
         if lock["run"] and any(each["run"] == lock["run"] for each in self.history()):
             return
@@ -220,7 +254,9 @@ class Ledger:
         message = "%s did not end: its lock was taken away because %s" % (lock["what"], why)
         if why.startswith("broken"):
             message = "%s did not end: its lock was %s" % (lock["what"], why)
-        fields = dict(plan, result="interrupted", kind=plan.get("kind") or next((kind for kind in KINDS if lock["what"].startswith(kind)), ""), message=message)
+        # Without an answer of the database every migration that it was about to run may have run.
+        migrations = [each for each in plan.get("migrations") or [] if completed is None or each in completed]
+        fields = dict(plan, migrations=migrations, result="interrupted", kind=plan.get("kind") or next((kind for kind in KINDS if lock["what"].startswith(kind)), ""), message=message)
         self._append(complete(fields, now, lock))
 
     def _append(self, record):
@@ -394,23 +430,73 @@ def name_of(release):
 
 
 def last_good(history):
-    """The newest record of a run that ended well with a release in place, or None."""
-    return next((each for each in reversed(history) if each["result"] == "ok" and each["to"]["commit"]), None)
+    """The newest record of a run that left its release in place, on all droplets or on some, or None."""
+    return next((each for each in reversed(history) if each["result"] in IN_PLACE and each["to"]["commit"]), None)
 
 
-def marked_bad(history):
-    """Commits whose last news is that they failed, or that somebody went back from them."""
-    bad = set()
+def last_on(history, host):
+    """The newest record of a run that left its release in place on this droplet, or None."""
+    return next((each for each in reversed(history) if each["result"] in IN_PLACE and each["to"]["commit"] and host in each["hosts"]), None)
+
+
+def failed(history):
+    """Commits whose last news is that their release failed. They may be released again; a rollback passes over them."""
+    found = set()
+    for each in history:
+        after = each["to"]["commit"]
+        if each["result"] in IN_PLACE:
+            found.discard(after)
+        # Where the release stays the same, what failed was something else: it ran before, and it runs now.
+        elif each["result"] == "failed" and after and after != each["from"]["commit"]:
+            found.add(after)
+    return found
+
+
+def taken_back(history):
+    """Commit to the record of the rollback that left it, for those that nobody has released since. Only force releases them again."""
+    found = {}
     for each in history:
         before, after = each["from"]["commit"], each["to"]["commit"]
-        if each["result"] == "ok":
+        if each["result"] in IN_PLACE:
             if each["kind"] == "rollback" and before and before != after:
-                bad.add(before)
-            bad.discard(after)
-        # Where the release stays the same, what failed was something else: it ran before, and it runs now.
-        elif each["result"] == "failed" and after and after != before:
-            bad.add(after)
-    return bad
+                found[before] = each
+            found.pop(after, None)
+    return found
+
+
+def superseded(history, commit):
+    """The present release's record, if the environment has left this commit's release for it; None if it never ran or is the present one."""
+    present = last_good(history)
+    if present is None or present["to"]["commit"] == commit:
+        return None
+    return present if any(each["result"] in IN_PLACE and each["to"]["commit"] == commit for each in history) else None
+
+
+def refusal(kind, release, history, force=False):
+    """Why a release is not made by site.yml or deploy.yml, in at most two sentences, or None.
+
+    Args:
+        release: `version` and `commit`.
+    """
+    if kind not in ("deploy", "site") or force:
+        return None
+    record = taken_back(history).get(release["commit"])
+    if record:
+        return (
+            "%s was taken back at %s by %s, and is not released again by itself: set litefarm_version to what runs now (%s) in the inventory, or to a "
+            "better version, or give -e force=true." % (name_of(release), record["time"], record["who"], name_of(record["to"]))
+        )
+    present = superseded(history, release["commit"])
+    if present:
+        return (
+            "%s has run since %s (%s by %s), and %s is an older release of this environment, so this checkout may have older settings too: get the "
+            "team's newest checkout, or set litefarm_version to %s. To go back on purpose, run playbooks/rollback.yml -e to=%s, or give -e force=true."
+            % (
+                name_of(present["to"]), present["time"], present["kind"], present["who"], name_of(release), present["to"]["version"],
+                release["version"] or release["commit"],
+            )
+        )  # fmt: skip
+    return None
 
 
 def rollback_target(history, wanted=None, force=False):
@@ -421,22 +507,30 @@ def rollback_target(history, wanted=None, force=False):
     running = current["to"]
     kept, versions = {}, {}
     for each in reversed(history):
-        if each["result"] == "ok" and each["to"]["commit"]:
+        if each["result"] in IN_PLACE and each["to"]["commit"]:
             kept.setdefault(each["to"]["commit"], each)
             versions.setdefault(each["to"]["version"], set()).add(each["to"]["commit"])
-    bad = set() if force else marked_bad(history)
+    # Commit to what is said against it.
+    marks = {} if force else {**dict.fromkeys(failed(history), "failed when it was last released"), **dict.fromkeys(taken_back(history), "was taken back")}
     if wanted:
-        return _named(str(wanted).strip(), kept, versions, running, bad)
-    earlier = {commit: each for commit, each in kept.items() if commit != running["commit"]}
+        return _named(str(wanted).strip(), kept, versions, current, marks)
+    if current["result"] == "partial" and current["kind"] == "rollback":
+        # The droplets that it left out have still to follow.
+        return current
+    # What ran on some droplets only is a target for those who name it.
+    whole = {each["to"]["commit"] for each in history if each["result"] == "ok"}
+    earlier = {commit: each for commit, each in kept.items() if commit != running["commit"] and commit in whole}
     if not earlier:
-        raise LedgerError("There is nothing to go back to: %s is the only release in the history of this environment." % name_of(running))
-    target = next((each for commit, each in earlier.items() if commit not in bad), None)
+        raise LedgerError("There is nothing to go back to: %s is the only release that all of this environment has run." % name_of(running))
+    target = next((each for commit, each in earlier.items() if commit not in marks), None)
     if target is None:
-        raise LedgerError("Every earlier release is marked bad (%s): name one with -e force=true if it has to be." % _names(earlier.values()))
+        reasons = ", ".join("%s %s" % (name_of(each["to"]), marks[commit]) for commit, each in list(earlier.items())[:10])
+        raise LedgerError("Every earlier release has failed or was taken back (%s): name one with -e to=VERSION -e force=true if it has to be." % reasons)
     return target
 
 
-def _named(wanted, kept, versions, running, bad):
+def _named(wanted, kept, versions, current, marks):
+    running = current["to"]
     matches = [each for commit, each in kept.items() if commit in versions.get(wanted, ())]
     if not matches and COMMIT.match(wanted.lower()):
         matches = [each for commit, each in kept.items() if commit.startswith(wanted.lower())]
@@ -447,10 +541,11 @@ def _named(wanted, kept, versions, running, bad):
     if len(matches) > 1:
         raise LedgerError("%s names %d releases (%s): give the commit, or more of it." % (wanted, len(matches), _names(matches)))
     target = matches[0]
-    if target["to"]["commit"] == running["commit"]:
+    if target["to"]["commit"] == running["commit"] and current["result"] != "partial":
         raise LedgerError("%s is what runs now: name another release (%s)." % (name_of(running), _names(others) or "there is no other one in the history"))
-    if target["to"]["commit"] in bad:
-        raise LedgerError("%s is marked bad, because it failed or was taken back: say -e force=true if it has to be this one." % name_of(target["to"]))
+    mark = marks.get(target["to"]["commit"])
+    if mark:
+        raise LedgerError("%s %s: give -e force=true if it has to be this one." % (name_of(target["to"]), mark))
     return target
 
 

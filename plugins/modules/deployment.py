@@ -21,9 +21,10 @@ options:
   state:
     description:
       - V(read) returns both, and appends O(record) if there is one.
-      - V(locked) takes the lock for O(run), or extends it if O(run) has it already. Fails in one sentence if another run holds it.
-      - V(checked) fails if the lock is not held by O(run) any more, and extends it otherwise. Meant for the moment before something
-        is switched that a second run must not switch at the same time.
+      - V(locked) takes the lock for O(run), or extends it if O(run) has it already. Fails in one sentence if another run holds it, or if
+        the history says that the release of O(plan) must not be made (see O(force)). Then nothing is locked.
+      - V(checked) fails if the lock is not held by O(run) any more, and extends it otherwise, with O(plan) as its new plan if one is given.
+        Meant for the moment before each step that changes something.
       - V(unlocked) gives the lock back, after O(record) was appended. If O(run) does not hold it any more, nothing is removed, and the
         task warns.
       - V(broken) removes the lock, whoever holds it.
@@ -56,6 +57,18 @@ options:
         other keys of O(record)). It becomes the record if the run is killed.
     type: dict
     default: {}
+  force:
+    description:
+      - With V(locked), whether C(plan.to) is released although a rollback left it and nobody has released it since, or although a newer release
+        has taken its place. Only for C(plan.kind) V(deploy) and V(site); a rollback needs none.
+    type: bool
+    default: false
+  completed:
+    description:
+      - With V(locked), names of the migrations that the database has. What a lock that is taken over planned as C(migrations) is
+        recorded only as far as it is among them. Filled in on the control node if this run has asked for it; otherwise all of them are recorded.
+    type: list
+    elements: str
   takes_over:
     description:
       - With V(locked), the O(run) of a lock whose process is known to be gone; found out on the control node. With V(broken), the only
@@ -65,7 +78,8 @@ options:
   record:
     description:
       - A line of the history. What is missing is taken from the lock of this run, or is empty.
-      - C(kind), what was done, is V(deploy), V(site) or V(rollback), and C(result) is V(ok), V(failed) or V(interrupted). Both are needed.
+      - C(kind), what was done, is V(deploy), V(site) or V(rollback), and C(result) is V(ok), V(partial), V(failed) or V(interrupted). Both are needed.
+      - V(partial) is a release that is in place on the droplets of the run, while others of the environment still have another one.
       - C(time), C(started) and C(seconds) say when it ended and began (ISO 8601 in UTC) and how long it took. By default it ends now and
         began when the lock was taken.
       - C(who) and C(run) are by default those of O(holder) and O(run).
@@ -129,18 +143,30 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+now:
+  description: The time of the droplet's clock, by which the times of the lock and of the history are to be judged.
+  returned: success
+  type: str
+  sample: "2026-07-01T10:00:12Z"
 lock:
-  description: The present lock, if there is one; also when another run's lock is why the task failed.
+  description:
+    - The present lock, if there is one; also when another run's lock is why the task failed. Its C(number) is higher than those of all
+      locks before it.
   returned: always
   type: dict
   sample:
     run: 20260701T100000-4711
+    number: 1782900000
     what: deploy v1.2.3 (abcdef0)
     who: anna
     node: workstation
     since: "2026-07-01T10:00:00Z"
     expires: "2026-07-01T11:00:00Z"
     plan: {}
+dead:
+  description: Whether the process that holds the lock is known to have ended; known only on the control node where it ran.
+  returned: there is a lock
+  type: bool
 taken_over:
   description: The lock that was replaced or broken, if any, and C(why).
   returned: success
@@ -186,6 +212,8 @@ def main():
             "minutes": {"type": "int", "default": ledger.MINUTES},
             "holder": {"type": "dict", "default": {}},
             "plan": {"type": "dict", "default": {}},
+            "force": {"type": "bool", "default": False},
+            "completed": {"type": "list", "elements": "str"},
             "takes_over": {"type": "str", "default": ""},
             "record": {"type": "dict"},
             "lines": {"type": "int", "default": 10},
@@ -212,11 +240,13 @@ def run(module, book):
     if record is not None and state in ("locked", "checked", "broken"):
         module.fail_json(msg="A record belongs to state unlocked or read, not to %s: leave it out." % state)
     if state == "locked":
-        lock, taken_over = book.take(token, arguments["what"], holder, arguments["minutes"], arguments["takes_over"], arguments["plan"], apply)
+        lock, taken_over = book.take(
+            token, arguments["what"], holder, arguments["minutes"], arguments["takes_over"], arguments["plan"], arguments["completed"], arguments["force"], apply
+        )
         if taken_over:
             result["msg"] = sentence(taken_over, "was taken over, because %s" % taken_over["why"])
     elif state == "checked":
-        lock = book.check(token, arguments["minutes"], apply)
+        lock = book.check(token, arguments["minutes"], arguments["plan"], apply)
     elif state == "unlocked":
         warning = book.give_back(token, record, holder, apply)
         if warning:
@@ -228,7 +258,9 @@ def run(module, book):
         book.record(dict(record, run=record.get("run") or token), holder, apply)
     if state != "locked" or apply:
         lock = book.lock()
-    return dict(result, changed=bool(record or taken_over), lock=lock, taken_over=taken_over, history=book.history(arguments["lines"]))
+    return dict(
+        result, changed=bool(record or taken_over), now=ledger.stamp(book.clock()), lock=lock, taken_over=taken_over, history=book.history(arguments["lines"])
+    )
 
 
 def sentence(lock, what):

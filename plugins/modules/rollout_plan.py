@@ -10,9 +10,10 @@ module: rollout_plan
 short_description: Say what a release is going to do, before it does it
 version_added: 0.1.0
 description:
-  - Prints which release takes the place of which one, with which images, on which droplets, and which migrations it brings. Runs on the control
-    node, out of what M(litefarm.platform.preflight_droplet) has found.
-  - Refuses a release that a rollback took back and that nobody has released since.
+  - Prints which release takes the place of which one, with which images, on which droplets, which migrations it brings, and which droplets of the
+    environment are not part of the run. Runs on the control node, out of what M(litefarm.platform.preflight_droplet) has found.
+  - The plan is written into the journal of the run, from which M(litefarm.platform.rollout_step) and M(litefarm.platform.rollout_outcome) conclude
+    what is to be done and what was done.
 options:
   kind:
     description: What is being done.
@@ -28,14 +29,11 @@ options:
     type: list
     elements: dict
     required: true
-  listed:
-    description: What C(knex migrate:list) said in the new image, line by line; left out if it was not asked.
+  services:
+    description: Services of the release, which are names of groups.
     type: list
     elements: str
-  force:
-    description: Whether a release that was taken back is made all the same.
-    type: bool
-    default: false
+    required: true
 extends_documentation_fragment:
   - litefarm.platform.attributes.asks
 attributes:
@@ -49,11 +47,13 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: What is going to happen is known
+- name: Plan the rollout
   litefarm.platform.rollout_plan:
     kind: deploy
     release: "{{ litefarm_release }}"
     history: "{{ litefarm_lock.history }}"
+    services: [api, export_scheduler, webapp]
+  register: rollout_plan
   run_once: true
 """
 
@@ -63,12 +63,16 @@ pending:
   returned: success
   type: list
   elements: str
-last:
-  description: C(version) and C(commit) of the last release that ended well.
+record:
+  description: What the history is going to say, as far as it is known; the plan of the deploy lock.
   returned: success
   type: dict
-last_images:
-  description: Service to the image of that release.
+replaces:
+  description: Whether any droplet of the run has a service that does not run from the image of the release.
+  returned: success
+  type: bool
+behind:
+  description: Droplet to the release on which it stays, because it is not part of the run.
   returned: success
   type: dict
 plan:

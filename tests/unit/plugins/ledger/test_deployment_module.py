@@ -154,7 +154,7 @@ def test_giving_back_anothers_lock_warns_and_removes_nothing(droplet):
 def test_a_record_that_is_refused_keeps_no_lock(droplet):
     droplet.lock("a")
     refused = droplet.run("unlocked", run="a", record={"kind": "deploy"})
-    assert refused["msg"] == "result of record is missing: give one of ok, failed, interrupted."
+    assert refused["msg"] == "result of record is missing: give one of ok, partial, failed, interrupted."
     assert (droplet.run("read")["lock"], droplet.run("read")["history"]) == (None, [])
 
 
@@ -187,7 +187,7 @@ def test_breaking(droplet):
         ({"state": "locked", "run": "a", "what": "x", "minutes": 0}, "minutes is 0"),
         ({"state": "broken", "record": {"kind": "deploy", "result": "ok"}}, "A record belongs to state unlocked or read, not to broken"),
         ({"state": "read", "record": {"kind": "deployment", "result": "ok"}}, "kind of record is deployment: give one of deploy, site, rollback."),
-        ({"state": "read", "record": {"kind": "deploy"}}, "result of record is missing: give one of ok, failed, interrupted."),
+        ({"state": "read", "record": {"kind": "deploy"}}, "result of record is missing: give one of ok, partial, failed, interrupted."),
         ({"state": "read", "record": {}}, "kind of record is missing"),
         ({"state": "read", "record": {"kind": "deploy", "result": "ok", "form": {}}}, "record has a key form that no record has"),
         ({"state": "read", "record": {"kind": "deploy", "result": "ok", "hosts": "one"}}, "hosts of record is one, which is of the wrong kind"),

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.litefarm.platform.plugins.module_utils.ledger import LedgerError, complete, last_good, marked_bad, name_of, rollback_target
+from ansible_collections.litefarm.platform.plugins.module_utils.ledger import (
+    LedgerError, complete, failed, last_good, name_of, refusal, rollback_target, taken_back,
+)  # fmt: skip
 
 
 def release(name):
@@ -15,11 +17,12 @@ def release(name):
 
 
 def history(text):
-    """`a>b` is a deploy that ended well, `a>b!` one that failed, `a>b?` an interrupted one, `a<b` a rollback from b to a, `a=` a site run."""
+    """`a>b` is a deploy that ended well, `a>b!` one that failed, `a>b?` an interrupted one, `a>b/` a partial one, `a<b` a rollback from b to a, `a=` a
+    site run."""
     records = []
     for step in text.split():
-        result = {"!": "failed", "?": "interrupted"}.get(step[-1], "ok")
-        step = step.rstrip("!?")
+        result = {"!": "failed", "?": "interrupted", "/": "partial"}.get(step[-1], "ok")
+        step = step.rstrip("!?/")
         kind = "rollback" if "<" in step else "site" if "=" in step else "deploy"
         before, after = (step.partition("<")[::-2]) if "<" in step else (step[0], step[0]) if "=" in step else step.partition(">")[::2]
         records.append(complete({"kind": kind, "result": result, "from": release(before), "to": release(after)}, 0, {}))
@@ -33,33 +36,86 @@ def test_the_notation_of_these_tests():
     assert (step["kind"], step["result"], step["from"]["version"], step["to"]["version"]) == ("deploy", "failed", "va", "vb")
 
 
-@pytest.mark.parametrize(("text", "expected"), [(">a a>b", "vb"), (">a a>b!", "va"), (">a a>b b>c?", "vb"), (">a a>b a<b", "va"), (">a!", None), ("", None)])
+@pytest.mark.parametrize(("text", "expected"), [(">a a>b", "vb"), (">a a>b/", "vb"), (">a a>b!", "va"), (">a a>b b>c?", "vb"), (">a a>b a<b", "va"), (">a!", None), ("", None)])
 def test_the_last_good_release(text, expected):
     good = last_good(history(text))
     assert (good and good["to"]["version"]) == expected
 
 
 @pytest.mark.parametrize(
-    ("text", "bad"),
+    ("text", "tried", "left"),
     [
-        ("", ""),
-        (">a a>b", ""),
-        (">a a>b!", "b"),
-        (">a a>b! a>b", ""),
-        (">a a>b a<b", "b"),
-        (">a a>b a<b a>b", ""),
+        ("", "", ""),
+        (">a a>b", "", ""),
+        (">a a>b!", "b", ""),
+        (">a a>b! a>b", "", ""),
+        (">a a>b a<b", "", "b"),
+        (">a a>b a<b a>b", "", ""),
         # A rollback that failed says nothing about the release that it could not leave.
-        (">a a>b a<b!", "a"),
+        (">a a>b a<b!", "a", ""),
         # A release that fails and then succeeds, and is then taken back.
-        (">a a>b! a>b a<b", "b"),
-        (">a a>b b>c! b>c?", "c"),
+        (">a a>b! a>b a<b", "", "b"),
+        (">a a>b b>c! b>c?", "c", ""),
         # What ran before and after a failed run of everything is not what failed.
-        (">a a=!", ""),
-        (">a a>b a<b b=!", "b"),
+        (">a a=!", "", ""),
+        (">a a>b a<b b=!", "", "b"),
+        # It was taken back, and failed when somebody insisted.
+        (">a a>b a<b a>b!", "b", "b"),
+        # On some droplets is in place, too.
+        (">a a>b! a>b/", "", ""),
+        (">a a>b a<b a>b/", "", ""),
+        (">a a>b a<b/", "", "b"),
     ],
 )
-def test_marked_bad(text, bad):
-    assert marked_bad(history(text)) == {letter * 40 for letter in bad}
+def test_failed_and_taken_back_are_two_things(text, tried, left):
+    assert failed(history(text)) == {letter * 40 for letter in tried}
+    assert set(taken_back(history(text))) == {letter * 40 for letter in left}
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted", "words"),
+    [
+        ("", "a", None),
+        (">a", "a", None),
+        (">a a>b", "b", None),
+        (">a a>b", "c", None),
+        (">a a>b", "a", "vb (bbbbbbb) has run since"),
+        (">a a>b b=", "a", "vb (bbbbbbb) has run since"),
+        (">a a>b b>c!", "a", "vb (bbbbbbb) has run since"),
+        # It never ran.
+        (">a a>b! a>c", "b", None),
+        (">a a>b? a>c", "b", None),
+        # It runs somewhere.
+        (">a a>b/", "b", None),
+        (">a a>b/", "a", "vb (bbbbbbb) has run since"),
+        (">a a>b a<b", "b", "vb (bbbbbbb) was taken back"),
+        (">a a>b a<b", "a", None),
+        (">a a>b a<b a>c", "a", "vc (ccccccc) has run since"),
+    ],
+)
+def test_a_release_that_the_environment_has_left_is_refused(text, wanted, words):
+    for kind in ("deploy", "site"):
+        reason = refusal(kind, release(wanted), history(text))
+        assert (words in reason) if words else reason is None
+    assert refusal("rollback", release(wanted), history(text)) is None
+    assert refusal("deploy", release(wanted), history(text), force=True) is None
+
+
+def test_the_refusal_of_an_older_release_says_who_and_when_and_the_ways_on():
+    records = history(">a a>b")
+    records[1].update(who="anna", time="2026-11-24T20:00:00Z")
+    assert refusal("site", release("a"), records) == (
+        "vb (bbbbbbb) has run since 2026-11-24T20:00:00Z (deploy by anna), and va (aaaaaaa) is an older release of this environment, so this checkout may "
+        "have older settings too: get the team's newest checkout, or set litefarm_version to vb. To go back on purpose, run playbooks/rollback.yml -e "
+        "to=va, or give -e force=true."
+    )
+
+
+def test_the_refusal_of_what_was_taken_back_says_what_runs():
+    records = history(">a a>b a<b")
+    records[-1].update(who="anna", time="2026-11-24T20:00:00Z")
+    reason = refusal("deploy", release("b"), records)
+    assert "vb (bbbbbbb) was taken back at 2026-11-24T20:00:00Z by anna" in reason and "(va (aaaaaaa))" in reason and "force=true" in reason
 
 
 @pytest.mark.parametrize(
@@ -78,6 +134,13 @@ def test_marked_bad(text, bad):
         (">a a>b b>c", "a" * 7, False, "va"),
         (">a a>b b>c", "A" * 12, False, "va"),
         (">a a>b b>c b<c", "vc", True, "vc"),
+        # What runs on some droplets is left for what ran on all of them; what ran on some only has to be named.
+        (">a a>b/", None, False, "va"),
+        (">a a>b/ b>c", None, False, "va"),
+        (">a a>b/ b>c", "vb", False, "vb"),
+        # A rollback of some droplets is finished by the next one.
+        (">a a>b b>c b<c/", None, False, "vb"),
+        (">a a>b b>c b<c/", "vb", False, "vb"),
     ],
 )
 def test_the_target(text, wanted, force, expected):
@@ -89,14 +152,15 @@ def test_the_target(text, wanted, force, expected):
     [
         ("", None, False, "There is nothing to go back to: the history of this environment has no release that ended well."),
         (">a!", "va", True, "There is nothing to go back to: the history of this environment has no release that ended well."),
-        (">a a=", None, False, "There is nothing to go back to: va (aaaaaaa) is the only release in the history of this environment."),
-        (">a a>b a<b", None, False, "Every earlier release is marked bad (vb (bbbbbbb)): name one with -e force=true if it has to be."),
+        (">a a=", None, False, "There is nothing to go back to: va (aaaaaaa) is the only release that all of this environment has run."),
+        (">a a>b a<b", None, False, "Every earlier release has failed or was taken back (vb (bbbbbbb) was taken back): name one with -e to=VERSION -e force=true if it has to be."),
         (">a a>b b>c", "vz", False, "There is no release vz in the history of this environment: there are vb (bbbbbbb), va (aaaaaaa)."),
         # Less than seven digits are no commit.
         (">a a>b", "a" * 6, False, "There is no release aaaaaa in the history of this environment: there are va (aaaaaaa)."),
         (">a", "vz", False, "There is no release vz in the history of this environment: there is no other one than va (aaaaaaa), which runs now."),
         (">a a>b", "vb", True, "vb (bbbbbbb) is what runs now: name another release (va (aaaaaaa))."),
-        (">a a>b a<b", "vb", False, "vb (bbbbbbb) is marked bad, because it failed or was taken back: say -e force=true if it has to be this one."),
+        (">a a>b a<b", "vb", False, "vb (bbbbbbb) was taken back: give -e force=true if it has to be this one."),
+
     ],
 )
 def test_refusals(text, wanted, force, message):

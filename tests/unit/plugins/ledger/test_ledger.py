@@ -282,9 +282,9 @@ def test_only_root_reads_the_files_and_nothing_is_left_beside_them(book):
     taken(book)
     book.give_back("a", {"kind": "deploy", "result": "ok"})
     taken(book)
-    assert sorted(os.listdir(book.directory)) == [".guard", "history.jsonl", "lock.json"]
+    assert sorted(os.listdir(book.directory)) == [".guard", "history.jsonl", "lock.json", "number"]
     assert stat.S_IMODE(os.stat(book.directory).st_mode) == 0o700
-    assert {stat.S_IMODE(os.stat(path).st_mode) for path in (book.lock_path, book.history_path)} == {0o600}
+    assert {stat.S_IMODE(os.stat(path).st_mode) for path in (book.lock_path, book.history_path, book.number_path)} == {0o600}
 
 
 def test_a_full_disk_is_a_sentence_and_does_not_keep_the_lock(book, monkeypatch):
@@ -315,3 +315,93 @@ def test_a_process_is_gone_with_its_machines_start_but_not_with_its_name():
     for other in ({}, {"boot": "b9", "node": "other"}, {"boot": "b9", "machine": "m9"}, {"boot": ""}):
         assert not ledger.rebooted(lock, dict(ANNA, **other))
     assert not ledger.rebooted(dict(lock, machine=""), dict(ANNA, machine="", boot="b9"))
+
+
+# -- numbers of runs ---------------------------------------------------------------------------------------------------------------
+
+
+def test_every_lock_has_a_higher_number_than_those_before(book, clock):
+    first = taken(book)[0]["number"]
+    assert first == START
+    assert taken(book)[0]["number"] == first, "the same run keeps its number"
+    book.give_back("a")
+    # Within the same second, and with a clock that was set back.
+    assert taken(book, "b")[0]["number"] == first + 1
+    clock.now -= 3600
+    book.break_lock("anna")
+    assert taken(book, "c")[0]["number"] == first + 2
+    clock.now += 7200
+    book.give_back("c")
+    assert taken(book, "d")[0]["number"] == START + 3600
+
+
+def test_a_lost_number_is_made_up_for_by_the_clock(book, clock):
+    taken(book)
+    book.give_back("a")
+    with open(book.number_path, "w", encoding="utf-8") as file:
+        file.write("garbage")
+    clock.now += 5
+    assert taken(book, "b")[0]["number"] == START + 5
+
+
+def test_a_check_run_has_no_number(book):
+    assert taken(book, apply=False)[0]["number"] == 0
+    assert not os.path.exists(book.number_path)
+
+
+def test_a_lock_of_an_earlier_collection_has_none_and_is_respected(book):
+    os.makedirs(book.directory)
+    old = {"run": "old", "what": "deploy v2", "who": "anna", "node": "desk", "since": "2026-07-01T09:59:00Z", "expires": "2026-07-01T10:59:00Z"}
+    with open(book.lock_path, "w", encoding="utf-8") as file:
+        json.dump({**old, "plan": {"kind": "deploy", "to": V2, "images": {"api": "x"}}}, file)
+    with pytest.raises(Held):
+        taken(book, "b", BEN)
+    lock, replaced = taken(book, "b", BEN, takes_over="old")
+    assert (lock["number"], replaced["run"]) == (START, "old")
+    assert (book.history()[0]["to"], book.history()[0]["migrations"], book.history()[0]["hosts"]) == (V2, [], [])
+
+
+# -- what a lock refuses and remembers ---------------------------------------------------------------------------------------------
+
+
+def released(book, *releases):
+    for release in releases:
+        book.record({"kind": "deploy", "result": "ok", "to": release, "hosts": ["one"]}, ANNA)
+
+
+def test_a_release_that_a_newer_one_has_replaced_gets_no_lock(book):
+    released(book, V1, V2)
+    with pytest.raises(LedgerError, match=r"^Nothing was changed\. v2 \(2222222\) has run since .*rollback\.yml -e to=v1, or give -e force=true\.$"):
+        taken(book, plan={"kind": "site", "to": V1})
+    assert book.lock() is None and not os.path.exists(book.number_path)
+    assert taken(book, plan={"kind": "site", "to": V1}, force=True)[0]["run"] == "a"
+    book.give_back("a")
+    assert taken(book, plan={"kind": "rollback", "to": V1})[0]["run"] == "a"
+    # Once it holds the lock, it is not asked again.
+    assert taken(book, plan={"kind": "deploy", "to": V1})[0]["run"] == "a"
+
+
+def test_whoever_holds_the_lock_is_named_before_the_history_is_asked(book):
+    released(book, V1, V2)
+    taken(book)
+    with pytest.raises(Held):
+        taken(book, "b", BEN, plan={"kind": "deploy", "to": V1})
+
+
+def test_migrations_that_were_about_to_run_are_in_the_history_of_a_killed_run(book):
+    taken(book, plan={"kind": "deploy", "to": V2})
+    book.check("a", plan={"kind": "deploy", "to": V2, "migrations": ["one", "two"], "hosts": ["app"]})
+    taken(book, "b", BEN, takes_over="a")
+    (record,) = book.history()
+    assert (record["migrations"], record["hosts"]) == (["one", "two"], ["app"])
+
+
+def test_of_a_killed_runs_migrations_those_count_that_the_database_has(book):
+    taken(book, plan={"kind": "deploy", "to": V2, "migrations": ["one", "two"]})
+    taken(book, "b", BEN, takes_over="a", completed=["zero", "one"])
+    assert book.history()[0]["migrations"] == ["one"]
+
+
+def test_a_check_without_a_plan_keeps_the_one_that_was_given(book):
+    taken(book, plan={"kind": "deploy", "to": V2})
+    assert book.check("a")["plan"] == {"kind": "deploy", "to": V2}

@@ -55,7 +55,7 @@ def test_status_shows_what_runs_the_lock_and_the_history(environment):
     # Nothing of it runs on this machine, which may have an engine.
     assert all(row[4] in ("missing", "no") for row in rows(output, "SERVICE "))
     assert "anna on desk holds the deploy lock since " in output
-    assert "Marked bad: v2 (bbbbbbb)." in output
+    assert "Failed when it was last released: v2 (bbbbbbb)." in output
     assert [row[-1] for row in rows(output, "WHEN ")][:1] == ["ok"]
     assert "it never listened" in output
     assert sorted((path.name, path.read_bytes()) for path in environment.folder.parent.glob("deployment/*")) == before

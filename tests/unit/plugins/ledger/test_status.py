@@ -117,6 +117,11 @@ LOCK = {"run": "a", "who": "anna", "node": "desk", "what": "deploy v2", "since":
             "anna on desk holds the deploy lock since 2026-07-02T09:30:00Z (30 min) for deploy v2; it expired at 2026-07-02T09:59:00Z, "
             "and the next run takes it over.",
         ),
+        (
+            {"lock": LOCK, "dead": True},
+            "The run of anna on desk for deploy v2 is dead: it took the deploy lock at 2026-07-02T09:30:00Z (30 min), and its process has ended. The next run "
+            "takes the lock over.",
+        ),
         ({"unreachable": True, "msg": "ssh: no route"}, "The lock and the history cannot be read: no route"),
     ],
 )
@@ -124,13 +129,22 @@ def test_the_lock(book, expected):
     assert status.lock_line(book, NOW) == expected
 
 
-def test_releases_that_are_marked_bad_are_named():
-    assert status.bad_line([line(V1), line(V2, "failed")]) == ["Marked bad: v2 (bbbbbbb)."]
-    assert status.bad_line([line(V1)]) == []
+def test_failed_releases_and_those_taken_back_are_named_apart():
+    assert status.release_lines([line(V1), line(V2, "failed")]) == ["Failed when it was last released: v2 (bbbbbbb)."]
+    assert status.release_lines([line(V1)]) == []
     many = [line({"version": "w%d" % number, "commit": "%d" % number * 40}, "failed") for number in range(8)]
-    assert status.bad_line(many).pop().endswith(": w7 (7777777), w6 (6666666), w5 (5555555), w4 (4444444), w3 (3333333) and 3 older ones.")
-    # What a rollback left is bad, also when the line that brought it is not kept any more.
-    assert status.bad_line([line(V1, kind="rollback", **{"from": V2})]) == ["Marked bad: v2 (bbbbbbb)."]
+    assert status.release_lines(many).pop().endswith(": w7 (7777777), w6 (6666666), w5 (5555555), w4 (4444444), w3 (3333333) and 3 older ones.")
+    # Also when the line that brought it is not kept any more.
+    taken = "Taken back, and released again only with -e force=true: v2 (bbbbbbb)."
+    assert status.release_lines([line(V1, kind="rollback", **{"from": V2})]) == [taken]
+    # What was taken back and failed since needs force all the same, so it is named once.
+    assert status.release_lines([line(V1, kind="rollback", **{"from": V2}), line(V2, "failed", **{"from": V1})]) == [taken]
+
+
+def test_a_partial_release_is_pointed_out():
+    assert status.release_lines([line(V1), line(V2, "partial", message="two stays on v1 (aaaaaaa)")]) == [
+        "The last release, v2 (bbbbbbb), is in place on some droplets only: two stays on v1 (aaaaaaa)."
+    ]
 
 
 def test_the_history_is_a_table():

@@ -1,0 +1,30 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import ControlNodeAction
+from ansible_collections.litefarm.platform.plugins.plugin_utils.rollout.journal import journal_of
+from ansible_collections.litefarm.platform.plugins.plugin_utils.rollout.state import FAILED_RESULT, Rollout, given_up
+
+
+class ActionModule(ControlNodeAction):
+    """Says what a rollout has come to. Never fails: what it says is recorded and sent before the run fails."""
+
+    def run(self, tmp=None, task_vars=None):
+        result = super().run(tmp, task_vars)
+        self.validate_argument_spec(argument_spec={})
+        rollout = Rollout(journal_of(task_vars).events())
+        outcome = rollout.outcome(given_up(task_vars))
+        record = rollout.plan.record() if rollout.plan else {}
+        record.update(result=outcome.result, migrations=list(outcome.migrations), services=list(outcome.services), message=outcome.message)
+        return dict(
+            result,
+            changed=False,
+            result=outcome.result,
+            event="failure" if outcome.result == FAILED_RESULT else "after",
+            noteworthy=outcome.noteworthy and not self._task.check_mode,
+            message=outcome.message,
+            record=record,
+        )
