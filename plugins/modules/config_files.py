@@ -152,6 +152,8 @@ options:
         description: Shell patterns; O(units[].on_change) applies only if one of them matches a changed path. Default is any change.
         type: list
         elements: str
+extends_documentation_fragment:
+  - litefarm.platform.run_number
 attributes:
   check_mode:
     description: Tells everything that would be changed, also on a host where users, units and validators do not exist yet.
@@ -244,6 +246,7 @@ recovered:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.litefarm.platform.plugins.module_utils import run_number
 from ansible_collections.litefarm.platform.plugins.module_utils.config_files import ConfigFiles, ConfigFilesError
 
 
@@ -294,6 +297,7 @@ def argument_spec():
                 only_for=dict(type="list", elements="str"),
             ),
         ),
+        **run_number.OPTION,
     )
 
 
@@ -308,9 +312,13 @@ def main():
             secret_files=[dict(entry, content=None) for entry in module.params["secret_files"]],
         )
     }
+
+    def allowed():
+        run_number.require(module.params["run_number"], module.check_mode)
+
     try:
-        result = ConfigFiles(module.params, check_mode=module.check_mode).apply()
-    except (ConfigFilesError, OSError) as error:
+        result = ConfigFiles(module.params, check_mode=module.check_mode, allowed=allowed).apply()
+    except (ConfigFilesError, run_number.RunRefused, OSError) as error:
         module.fail_json(msg=str(error), invocation=invocation)
     if not module._diff:
         del result["diff"]

@@ -20,6 +20,8 @@ author:
   - LiteFarm platform maintainers (@LiteFarmOrg)
 requirements:
   - a Docker engine on the managed host
+extends_documentation_fragment:
+  - litefarm.platform.run_number
 attributes:
   check_mode:
     description: Says whether something is there that would be carried on.
@@ -78,6 +80,7 @@ releases:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.litefarm.platform.plugins.module_utils import run_number
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service import faults
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.engine import Engine
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.host import Clock
@@ -93,11 +96,13 @@ def main():
             services=dict(type="dict", required=True),
             lock_timeout=dict(type="int", default=60),
             state_directory=dict(type="path", default="/var/lib/litefarm"),
+            **run_number.OPTION,
         ),
         supports_check_mode=True,
     )
     operation, clock = module.params["operation"], Clock()
     try:
+        run_number.require(module.params["run_number"], module.check_mode)
         releases = [
             staged(name, spec, operation, Engine(), clock, faults.of(name), module.params["state_directory"])
             for name, spec in module.params["services"].items()
@@ -105,7 +110,11 @@ def main():
         if module.check_mode or not releases:
             module.exit_json(changed=any(would_change(release)[0] for release in releases))
         with locked(releases, module.params["lock_timeout"], clock):
+            # Once more: it may have waited for a newer run to end here.
+            run_number.require(module.params["run_number"])
             errors = carry(operation, releases)
+    except run_number.RunRefused as error:
+        module.fail_json(msg=str(error))
     except ServiceError as error:
         module.fail_json(msg=error.report())
     outcome = {

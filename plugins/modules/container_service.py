@@ -23,6 +23,8 @@ author:
 requirements:
   - Docker SDK for Python 5.0 or newer on the managed host (python3-docker)
   - a Docker engine on the managed host
+extends_documentation_fragment:
+  - litefarm.platform.run_number
 attributes:
   check_mode:
     description: Says what would be changed, also on a host that has neither engine nor SDK yet.
@@ -573,6 +575,7 @@ exit:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.litefarm.platform.plugins.module_utils import run_number
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service import faults
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.engine import Engine
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.host import Clock, Host, Lock
@@ -704,6 +707,7 @@ def argument_spec():
         retain=dict(type="int", default=1),
         lock_timeout=dict(type="int", default=60),
         state_directory=dict(type="path", default="/var/lib/litefarm"),
+        **run_number.OPTION,
     )
 
 
@@ -715,12 +719,15 @@ def shown_arguments(params):
 
 def run(module, release):
     """Does or plans it; what was there before, for the diff, and whether there is an engine to ask."""
+    run_number.require(module.params["run_number"], module.check_mode)
     if module.check_mode:
         release.phase = "planned"
         release.changed, seen = would_change(release)
         would_reconcile(release, engine_there=seen is not None)
         return Before(seen), seen is not None
     with Lock(release.host.lock_path, module.params["lock_timeout"], release.clock):
+        # Once more: it may have waited for a newer run to end here.
+        run_number.require(module.params["run_number"])
         before = None
         if module._diff:
             release.observe()
@@ -755,6 +762,8 @@ def main():
             result["msg"] = "\n".join(changes)
         if module._diff and changes:
             result.setdefault("diff", {})["prepared"] = result["msg"] + "\n"
+    except run_number.RunRefused as error:
+        module.fail_json(msg=str(error), invocation=shown)
     except ServiceError as error:
         details = service.masker(error.details)
         module.fail_json(

@@ -20,6 +20,8 @@ author:
 requirements:
   - Docker SDK for Python 5.0 or newer on the managed host (python3-docker)
   - a Docker engine on the managed host, which knows the registries' credentials
+extends_documentation_fragment:
+  - litefarm.platform.run_number
 attributes:
   check_mode:
     description: Says which would be pulled.
@@ -58,6 +60,7 @@ pulled:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.litefarm.platform.plugins.module_utils import run_number
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.engine import Engine, EngineMissing
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import ServiceError, reference, repository
 
@@ -71,9 +74,10 @@ def unused(engine, wanted):
 
 
 def main():
-    module = AnsibleModule(argument_spec=dict(images=dict(type="list", elements="str", required=True)), supports_check_mode=True)
+    module = AnsibleModule(argument_spec=dict(images=dict(type="list", elements="str", required=True), **run_number.OPTION), supports_check_mode=True)
     engine, missing, removed = Engine(), module.params["images"], []
     try:
+        run_number.require(module.params["run_number"], module.check_mode)
         missing = [image for image in missing if engine.image_id(reference(image)) is None]
         if missing and not module.check_mode:
             removed = [image_id for image_id in unused(engine, module.params["images"]) if engine.remove_image(image_id)]
@@ -83,6 +87,8 @@ def main():
         # A fresh droplet in check mode has none of them, and nothing to ask.
         if not module.check_mode:
             module.fail_json(msg=error.report())
+    except run_number.RunRefused as error:
+        module.fail_json(msg=str(error))
     except ServiceError as error:
         module.fail_json(msg=error.report())
     module.exit_json(changed=bool(missing), pulled=missing, removed=removed)

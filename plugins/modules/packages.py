@@ -34,6 +34,7 @@ options:
     default: 300
 extends_documentation_fragment:
   - ansible.builtin.action_common_attributes
+  - litefarm.platform.run_number
 attributes:
   check_mode:
     support: full
@@ -67,6 +68,7 @@ import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.litefarm.platform.plugins.module_utils import run_number
 
 POLICY = "/usr/sbin/policy-rc.d"
 POLICY_TEXT = "#!/bin/sh\n# litefarm.platform.packages: services stay stopped while their packages are installed.\nexit 101\n"
@@ -141,9 +143,14 @@ def main() -> None:
             "name": {"type": "list", "elements": "str", "required": True},
             "start_services": {"type": "bool", "default": True},
             "lock_timeout": {"type": "int", "default": 300},
+            **run_number.OPTION,
         },
         supports_check_mode=True,
     )
+    try:
+        run_number.require(module.params["run_number"], module.check_mode)
+    except run_number.RunRefused as error:
+        module.fail_json(msg=str(error))
     packages = Packages(module)
     names = sorted(set(module.params["name"]))
     missing = packages.missing(names) if names else []

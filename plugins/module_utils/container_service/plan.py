@@ -40,7 +40,8 @@ def would_change(release):
     state = release.params["state"]
     try:
         release.observe()
-        release.resolve(pull=False)
+        if state != "absent":
+            release.resolve(pull=False)
     except EngineMissing:
         return state not in ("absent", "revert"), None
     spec, current, incoming = release.spec, release.current, release.incoming

@@ -368,7 +368,8 @@ def release(droplet, update, image, fault=None, **more):
     droplet.log = []
     service = Service(parameters(update, image, **more))
     assert service.problems() == []
-    droplet.image(service.reference)
+    if service.reference:
+        droplet.image(service.reference)
     return Release(service, Engine(droplet), Host(droplet), Prober(droplet), droplet.clock, reached)
 
 

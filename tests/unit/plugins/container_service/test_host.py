@@ -140,6 +140,14 @@ def test_check_mode_agrees_with_the_run(update):
         assert fakes.run(droplet, update, image, operation=operation, state=operation).changed == planned, (image, operation)
 
 
+def test_check_mode_needs_no_image_of_what_is_to_be_absent():
+    droplet = fakes.Droplet(False)
+    fakes.run(droplet, "recreate", "a:1")
+    made = fakes.release(droplet, "recreate", None, state="absent")
+    made.engine.image_id = None
+    assert would_change(made)[0]
+
+
 def test_difference_of_a_change():
     droplet = fakes.Droplet(False)
     fakes.run(droplet, "recreate", "a:1", env={"MODE": "one"}, secret_env={"PASSWORD": "canary-one"})

@@ -1,0 +1,76 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One line of a play gives its run's number to every module that changes a droplet, in the play and in its roles."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+REPO = pathlib.Path(__file__).resolve().parents[4]
+GROUP = yaml.safe_load((REPO / "meta" / "runtime.yml").read_text())["action_groups"]["changing"]
+
+PLAY = """
+- hosts: localhost
+  connection: local
+  gather_facts: false
+  vars:
+    ansible_python_interpreter: "{{ lookup('env', 'TEST_PYTHON') }}"
+    number: 1795550400
+  module_defaults:
+    group/litefarm.platform.changing: {run_number: "{{ number }}"}
+  roles: [sample]
+"""
+
+TASKS = """
+- name: config_files
+  litefarm.platform.config_files: {name: sample}
+- name: container_release
+  litefarm.platform.container_release: {operation: commit, services: {}}
+- name: container_service
+  litefarm.platform.container_service: {name: no_such_service, state: absent}
+- name: image_pull
+  litefarm.platform.image_pull: {images: []}
+- name: packages
+  litefarm.platform.packages: {name: []}
+"""
+
+
+@pytest.fixture(name="given", scope="module")
+def fixture_given(tmp_path_factory):
+    """The arguments with which each module was run, by name."""
+    folder = tmp_path_factory.mktemp("play")
+    tasks = folder / "roles" / "sample" / "tasks" / "main.yml"
+    tasks.parent.mkdir(parents=True)
+    tasks.write_text(TASKS)
+    (folder / "play.yml").write_text(PLAY)
+    (folder / "ansible.cfg").write_text("[defaults]\nstdout_callback = ansible.posix.json\n")
+    environment = dict(
+        os.environ,
+        ANSIBLE_CONFIG=str(folder / "ansible.cfg"),
+        ANSIBLE_COLLECTIONS_PATH=str(REPO / "collections"),
+        ANSIBLE_LOCAL_TEMP=str(folder / "tmp"),
+        TEST_PYTHON=sys.executable,
+    )
+    command = [sys.executable, "-m", "ansible", "playbook", "-i", "localhost,", "--check", "-vvv", str(folder / "play.yml")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    output = json.loads(done.stdout[done.stdout.index("{\n") :])
+    return {task["task"]["name"].split(" : ")[-1]: task["hosts"]["localhost"]["invocation"]["module_args"] for task in output["plays"][0]["tasks"]}
+
+
+@pytest.mark.parametrize("name", GROUP)
+def test_the_group_reaches(name, given):
+    assert given[name]["run_number"] == 1795550400
+
+
+@pytest.mark.parametrize("path", sorted((REPO / "plugins" / "modules").glob("*.py")), ids=lambda path: path.stem)
+def test_the_group_holds_the_modules_that_have_the_option(path):
+    assert ("run_number.OPTION" in path.read_text()) == (path.stem in GROUP)
