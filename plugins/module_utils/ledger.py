@@ -499,6 +499,17 @@ def refusal(kind, release, history, force=False):
     return None
 
 
+def present_release(history):
+    """The record of the release that the environment runs, None if it has run none, or LedgerError if it runs two."""
+    present = last_good(history)
+    if present is not None and present["result"] == "partial":
+        raise LedgerError(
+            "The environment runs two releases: %s, and %s. Release one of them everywhere first, with playbooks/deploy.yml or playbooks/rollback.yml."
+            % (name_of(present["to"]), present["message"])
+        )
+    return present
+
+
 def rollback_target(history, wanted=None, force=False):
     """The record of the release to go back to, or LedgerError."""
     current = last_good(history)

@@ -18,25 +18,26 @@ class RunRefused(Exception):
     """What a person reads: the run is older than what this droplet has seen, or that cannot be known."""
 
 
-def seen():
+def seen(path=None):
     """The highest number so far."""
+    path = path or PATH
     try:
-        with open(PATH, encoding="utf-8") as file:
+        with open(path, encoding="utf-8") as file:
             text = file.read().strip()
     except FileNotFoundError:
         return 0
     except (OSError, ValueError) as error:
-        raise unreadable(error) from error
+        raise unreadable(path, error) from error
     # isdigit() alone accepts digits that int() does not.
     if not (text.isascii() and text.isdigit()):
-        raise unreadable("it says '%s'" % text[:40])
+        raise unreadable(path, "it says '%s'" % text[:40])
     return int(text)
 
 
-def unreadable(reason):
+def unreadable(path, reason):
     return RunRefused(
         "%s does not hold the number of a run (%s): nothing was changed here. "
-        "Make sure with playbooks/status.yml that no run is under way, delete the file, then run again." % (PATH, reason)
+        "Make sure with playbooks/status.yml that no run is under way, delete the file, then run again." % (path, reason)
     )
 
 
@@ -54,25 +55,26 @@ def require(number, check_mode=False):
         )
 
 
-def refuse(number, check_mode=False):
+def refuse(number, check_mode=False, path=None):
     """From now on this run and older ones are refused; returns whether this one was not before."""
-    news = seen() <= number
+    news = seen(path) <= number
     if news and not check_mode:
-        advance(number + 1)
+        advance(number + 1, path)
     return news
 
 
-def advance(number):
+def advance(number, path=None):
     """Write down a number, unless a higher one has been written meanwhile. Either the old number or the new one is on the disk."""
+    path = path or PATH
     try:
-        os.makedirs(os.path.dirname(PATH), mode=0o755, exist_ok=True)
-        descriptor = os.open(PATH + ".lock", os.O_WRONLY | os.O_CREAT, 0o600)
+        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+        descriptor = os.open(path + ".lock", os.O_WRONLY | os.O_CREAT, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if number > seen():
-                write_atomically(PATH, b"%d\n" % number, os.geteuid(), os.getegid(), 0o600)
+            if number > seen(path):
+                write_atomically(path, b"%d\n" % number, os.geteuid(), os.getegid(), 0o600)
         finally:
             os.close(descriptor)
     except OSError as error:
-        message = "The number of this run cannot be written to %s (%s): nothing was changed here." % (PATH, error.strerror or error)
+        message = "The number of this run cannot be written to %s (%s): nothing was changed here." % (path, error.strerror or error)
         raise RunRefused(message) from error

@@ -29,6 +29,10 @@ options:
     description: Number of the run. C(/var/lib/litefarm/run_number) says at least one more afterwards.
     type: int
     required: true
+  path:
+    description: File that keeps the highest number of a run on the droplet. The modules that change a droplet look into the default one.
+    type: path
+    default: /var/lib/litefarm/run_number
 seealso:
   - module: litefarm.platform.container_service
 """
@@ -52,13 +56,13 @@ from ansible_collections.litefarm.platform.plugins.module_utils import run_numbe
 
 
 def main():
-    module = AnsibleModule(argument_spec=dict(number=dict(type="int", required=True)), supports_check_mode=True)
+    module = AnsibleModule(argument_spec=dict(number=dict(type="int", required=True), path=dict(type="path", default=run_number.PATH)), supports_check_mode=True)
     number = module.params["number"]
     if number < 0:
         module.fail_json(msg="number is %d: give the number of a run, as the deploy lock has it." % number)
     try:
-        changed = run_number.refuse(number, module.check_mode)
-        lowest = max(number + 1, run_number.seen())
+        changed = run_number.refuse(number, module.check_mode, module.params["path"])
+        lowest = max(number + 1, run_number.seen(module.params["path"]))
     except run_number.RunRefused as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=changed, lowest=lowest)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.litefarm.platform.plugins.module_utils.ledger import (
-    LedgerError, complete, failed, last_good, name_of, refusal, rollback_target, taken_back,
+    LedgerError, complete, failed, last_good, name_of, present_release, refusal, rollback_target, taken_back,
 )  # fmt: skip
 
 
@@ -167,6 +167,13 @@ def test_refusals(text, wanted, force, message):
     with pytest.raises(LedgerError) as error:
         rollback_target(history(text), wanted, force)
     assert str(error.value) == message
+
+
+def test_the_present_release_is_one():
+    assert present_release(history(">a a>b"))["to"]["version"] == "vb"
+    assert present_release([]) is None
+    with pytest.raises(LedgerError, match=r"runs two releases: vb \(bbbbbbb\), and jobs stays on va\. Release one of them everywhere first"):
+        present_release([*history(">a"), dict(history("a>b/")[0], message="jobs stays on va")])
 
 
 def deployed(*releases):

@@ -14,6 +14,7 @@ ANNA = {"who": "anna", "node": "desk"}
 V1 = {"version": "v1", "commit": "a" * 40}
 DOWN = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
 TASK = "      litefarm.platform.deployment:\n"
+REFUSE = "      litefarm.platform.refuse_runs:\n"
 
 
 @pytest.fixture(name="environment")
@@ -28,7 +29,8 @@ def play(environment, name, *options):
     text = (REPO / "playbooks" / name).read_text()
     assert text.count(TASK) == 1
     playbook = environment.folder.parent / name
-    playbook.write_text(text.replace(TASK, "%s        directory: %s\n" % (TASK, environment.book.directory)))
+    text = text.replace(TASK, "%s        directory: %s\n" % (TASK, environment.book.directory))
+    playbook.write_text(text.replace(REFUSE, "%s        path: %s/run_number\n" % (REFUSE, environment.folder.parent)))
     process = environment.play(playbook, *options)
     return process.returncode, process.stdout + process.stderr
 
@@ -93,7 +95,7 @@ def test_the_droplet_of_the_ledger_may_be_down_too(environment):
 
 def test_unlock_says_what_the_lock_was_and_breaks_it(environment):
     environment.book.take("a", "deploy v2 (bbbbbbb)", ANNA)
-    since = environment.book.lock()["since"]
+    since, number = environment.book.lock()["since"], environment.book.lock()["number"]
     code, output = play(environment, "unlock.yml", "--check")
     assert code == 0, output
     assert environment.book.lock()["run"] == "a"
@@ -101,6 +103,8 @@ def test_unlock_says_what_the_lock_was_and_breaks_it(environment):
     assert code == 0, output
     assert "The deploy lock of anna on desk (deploy v2 (bbbbbbb), since %s) is broken." % since in " ".join(output.split())
     assert environment.book.lock() is None
+    # What the run had in hand on the droplets is refused there.
+    assert (environment.folder.parent / "run_number").read_text() == "%d\n" % (number + 1)
     (record,) = environment.book.history()
     assert (record["run"], record["result"]) == ("a", "interrupted")
     assert record["message"].endswith("its lock was broken by ben")

@@ -16,6 +16,8 @@ import yaml
 
 REPO = pathlib.Path(__file__).resolve().parents[4]
 GROUP = yaml.safe_load((REPO / "meta" / "runtime.yml").read_text())["action_groups"]["changing"]
+# Has no module of its own: it hands the number on to container_release, which tests/unit/plugins/rollout/ sees.
+ON_THE_CONTROL_NODE = ["rollout_step"]
 
 PLAY = """
 - hosts: localhost
@@ -66,11 +68,11 @@ def fixture_given(tmp_path_factory):
     return {task["task"]["name"].split(" : ")[-1]: task["hosts"]["localhost"]["invocation"]["module_args"] for task in output["plays"][0]["tasks"]}
 
 
-@pytest.mark.parametrize("name", GROUP)
+@pytest.mark.parametrize("name", [name for name in GROUP if name not in ON_THE_CONTROL_NODE])
 def test_the_group_reaches(name, given):
     assert given[name]["run_number"] == 1795550400
 
 
 @pytest.mark.parametrize("path", sorted((REPO / "plugins" / "modules").glob("*.py")), ids=lambda path: path.stem)
 def test_the_group_holds_the_modules_that_have_the_option(path):
-    assert ("run_number.OPTION" in path.read_text()) == (path.stem in GROUP)
+    assert ("run_number.OPTION" in path.read_text()) == (path.stem in GROUP and path.stem not in ON_THE_CONTROL_NODE)

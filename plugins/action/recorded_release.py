@@ -4,24 +4,28 @@
 
 from __future__ import annotations
 
-from ansible_collections.litefarm.platform.plugins.module_utils.ledger import LedgerError, rollback_target
+from ansible_collections.litefarm.platform.plugins.module_utils.ledger import LedgerError, present_release, rollback_target
 from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import ControlNodeAction
 
 
 class ActionModule(ControlNodeAction):
-    """Finds the release to go back to."""
+    """Finds a release in the history."""
 
     def run(self, tmp=None, task_vars=None):
         result = super().run(tmp, task_vars)
         _validated, arguments = self.validate_argument_spec(
             argument_spec={
                 "history": {"type": "list", "elements": "dict", "required": True},
+                "which": {"type": "str", "choices": ["present", "previous"], "required": True},
                 "wanted": {"type": "str", "default": ""},
                 "force": {"type": "bool", "default": False},
             }
         )
         try:
-            record = rollback_target(arguments["history"], arguments["wanted"] or None, arguments["force"])
+            if arguments["which"] == "present":
+                record = present_release(arguments["history"])
+            else:
+                record = rollback_target(arguments["history"], arguments["wanted"] or None, arguments["force"])
         except LedgerError as error:
             return dict(result, failed=True, changed=False, msg="Nothing was changed. %s" % error)
         return dict(result, changed=False, record=record)
