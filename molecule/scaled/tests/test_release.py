@@ -80,7 +80,7 @@ def test_a_failure_on_the_second_droplet_takes_the_first_one_back(good, tags, un
     finally:
         second.check_output("rm /etc/nginx/sites.d/broken.conf")
     assert run.status != 0
-    assert re.findall(r"TASK \[The new API serves on (\S+)\]", run.output) == [FIRST, SECOND], run.reasons
+    assert re.findall(r"TASK \[Switch API traffic on (\S+)\]", run.output) == [FIRST, SECOND], run.reasons
     assert "no_such_directive" in run.output and "is not released" in run.output
     assert len(report.failures) == 0, str(report)
     assert versions() == [VERSIONS[1]] * 2
@@ -129,8 +129,8 @@ ROWS = environment_rows()
 # The tasks that the table describes instead of naming them.
 TASKS = {
     "preflight.yml": "Nothing stands in the way",
-    "The new API serves on the first droplet": "The new API serves on " + FIRST,
-    "The new API serves on the other droplets": "The new API serves on " + SECOND,
+    "Switch API traffic on the first droplet": "Switch API traffic on " + FIRST,
+    "Switch API traffic on the other droplets": "Switch API traffic on " + SECOND,
 }
 
 
