@@ -82,18 +82,18 @@ def check(loader, variables, pattern, may_be_empty=False):
         problems += environment_problems({}, {})
     elif not may_be_empty:
         problems += limit_problems(loader, variables, pattern)
-    if not all(PLAYBOOKS[name].only_looks for name in names):
+    if not names or not all(PLAYBOOKS[name].only_looks for name in names):
         problems += plain_text_problems(inventory_folders(variables))
     return report(problems) if problems else ""
 
 
 def playbook_names(arguments):
-    """The platform's playbooks among those of the command line; all of them for a playbook that imports ours."""
+    """The platform's playbooks among those of the command line. There are none if another playbook imports ours."""
     names = []
     for argument in arguments:
         file = os.path.basename(argument)
         names.append(os.path.splitext(file)[0] if file.endswith((".yml", ".yaml")) else file.rpartition(".")[2])
-    return [name for name in names if name in PLAYBOOKS] or list(PLAYBOOKS)
+    return [name for name in names if name in PLAYBOOKS]
 
 
 def option_problems(options):
@@ -162,26 +162,29 @@ def extra_problems(extra, names, loader, folders):
             % extra["_raw_params"]
         )
     given = [name for name in extra if name != "_raw_params" and not name.startswith("ansible_")]
-    own = {name: kind for playbook in names for name, kind in PLAYBOOKS[playbook].variables.items()}
+    own = {name: kind for playbook in names or PLAYBOOKS for name, kind in PLAYBOOKS[playbook].variables.items()}
     problems += [not_text(name, "option -e", extra[name]) for name in given if own.get(name) == "text" and not isinstance(extra[name], str)]
     unknown = [name for name in given if name not in own]
     if unknown:
-        known = known_variables(loader, names) | names_in_expressions(folders)
-        problems += [unknown_variable(name, names, known | set(own)) for name in unknown if name not in known]
+        known = known_variables(loader, names or PLAYBOOKS) | names_in_expressions(folders)
+        found = [unknown_variable(name, names, known | set(own)) for name in unknown if name not in known]
+        # Another playbook may read variables of its own.
+        problems += [sentence for sentence, meant in found if names or meant]
     return problems
 
 
 def unknown_variable(name, names, known):
-    where = "playbooks/%s.yml" % names[0] if len(names) == 1 else "No playbook of this run"
-    does_not = "%s reads no variable %s, which option -e gives" % (where, name) if len(names) == 1 else "%s reads %s, which option -e gives" % (where, name)
-    others = [playbook for playbook in PLAYBOOKS if name in PLAYBOOKS[playbook].variables]
+    """A sentence, and the variable that was probably meant."""
     prefixes = ["%s_" % role for role in available_roles()] + ["litefarm_", "vault_"]
     meant = "litefarm_%s" % name if "litefarm_%s" % name in known else nearest(name, known, prefixes)
-    if meant:
-        return "%s: write %s if that is meant, or leave it out." % (does_not, meant)
+    others = ["playbooks/%s.yml" % playbook for playbook in PLAYBOOKS if name in PLAYBOOKS[playbook].variables and playbook not in names]
+    advice = "leave it out, or correct its name"
     if others:
-        return "%s: it belongs to %s, so leave it out here." % (does_not, " and ".join("playbooks/%s.yml" % other for other in others))
-    return "%s: leave it out, or correct its name." % does_not
+        advice = "it belongs to %s, so leave it out here" % " and ".join(others)
+    elif meant:
+        advice = "write %s if that is meant, or leave it out" % meant
+    where = "playbooks/%s.yml reads no variable %s, which option -e gives" % (names[0], name) if len(names) == 1 else "No playbook of this run reads %s, which option -e gives" % name
+    return "%s: %s." % (where, advice), meant
 
 
 def known_variables(loader, names):
