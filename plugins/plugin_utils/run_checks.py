@@ -6,8 +6,8 @@
 
 from __future__ import annotations
 
+import difflib
 import os
-import re
 import typing as t
 
 import jinja2
@@ -176,7 +176,10 @@ def extra_problems(extra, names, loader, folders):
 def unknown_variable(name, names, known):
     """A sentence, and the variable that was probably meant."""
     prefixes = ["%s_" % role for role in available_roles()] + ["litefarm_", "vault_"]
-    meant = "litefarm_%s" % name if "litefarm_%s" % name in known else nearest(name, known, prefixes)
+    own = [each for playbook in names for each in PLAYBOOKS[playbook].variables]
+    meant = (difflib.get_close_matches(name, own, n=1, cutoff=0.7) or [None])[0]
+    if not meant:
+        meant = "litefarm_%s" % name if "litefarm_%s" % name in known else nearest(name, known, prefixes)
     others = ["playbooks/%s.yml" % playbook for playbook in PLAYBOOKS if name in PLAYBOOKS[playbook].variables and playbook not in names]
     advice = "leave it out, or correct its name"
     if others:
@@ -209,22 +212,23 @@ def names_in_expressions(folders):
     # Ansible's filters and tests are not known here, and only names are asked for.
     environment.filters, environment.tests = _AnyName(environment.filters), _AnyName(environment.tests)
     for path in (path for folder in folders for path in variable_files(folder)):
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            for expression in re.findall(r"\{\{.*?\}\}", stream.read(), re.DOTALL):
-                try:
-                    names |= jinja2.meta.find_undeclared_variables(environment.parse(expression))
-                except jinja2.TemplateError:
-                    continue
+        for text in _texts(_values_of(path)):
+            try:
+                names |= jinja2.meta.find_undeclared_variables(environment.parse(text))
+            except jinja2.TemplateError:
+                continue
     return names
 
 
+def _texts(value):
+    if isinstance(value, str):
+        yield from [value] if "{{" in value or "{%" in value else []
+    elif isinstance(value, (dict, list)):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _texts(each)
+
+
 class _AnyName(dict):
-    def __contains__(self, key):
-        return True
-
-    def __missing__(self, key):
-        return str
-
     def get(self, key, default=None):
         return super().get(key) or str
 
@@ -241,9 +245,10 @@ def plain_text_problems(folders):
     problems = []
     for folder in folders:
         paths = [path for name in ("group_vars", "host_vars") for path in sorted(variable_files(os.path.join(folder, name)))]
-        paths += [path for path in (os.path.join(folder, name) for name in sorted(os.listdir(folder))) if path.endswith(SOURCE_FILES[:2]) and os.path.isfile(path)]
+        beside = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+        paths += [os.path.join(folder, name) for name in beside if name.endswith(SOURCE_FILES[:2]) and os.path.isfile(os.path.join(folder, name))]
         for path in paths:
-            values = _plain_values(path)
+            values = _values_of(path)
             secrets = [name for name, value in _secrets(values) if value and "{{" not in value]
             if not secrets:
                 continue
@@ -257,15 +262,14 @@ def plain_text_problems(folders):
     return problems
 
 
-def _plain_values(path):
+def _values_of(path):
+    """The variables of a file, without those that are encrypted."""
     with open(path, encoding="utf-8", errors="replace") as stream:
         text = stream.read()
-    if text.startswith("$ANSIBLE_VAULT") or "vault_" not in text:
-        return {}
     try:
-        values = yaml.load(text, _Loader)  # a subclass of SafeLoader
+        values = {} if text.startswith("$ANSIBLE_VAULT") else yaml.load(text, _Loader)  # a subclass of SafeLoader
     except yaml.YAMLError:
-        # Ansible itself says what is wrong with it.
+        # An inventory in another format, or a mistake that Ansible itself tells.
         return {}
     return values if isinstance(values, dict) else {}
 

@@ -67,7 +67,7 @@ class Environment:
         vault = VaultLib([("default", VaultSecret(self.password.read_bytes().strip()))])
         return _Encrypted(vault.encrypt(value).decode())
 
-    def play(self, playbook, *options, inventories=(), password=True):
+    def play(self, playbook, *options, inventories=(), password=True, env=None):
         command = [sys.executable, "-m", "ansible", "playbook", "-i", str(self.folder)]
         for inventory in inventories:
             command += ["-i", str(inventory)]
@@ -76,6 +76,7 @@ class Environment:
         # What the caller's shell says about inventories and passwords must not reach the tests.
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
         environment = dict(inherited, ANSIBLE_CONFIG=str(REPO / "ansible.cfg"), ANSIBLE_NOCOLOR="1", ANSIBLE_FORCE_COLOR="0", LC_ALL="C.UTF-8", COLUMNS="500")
+        environment.update(env or {})
         command += [str(REPO / "playbooks" / playbook), *options]
         return subprocess.run(command, cwd=REPO, env=environment, capture_output=True, text=True, check=False, timeout=120)
 
