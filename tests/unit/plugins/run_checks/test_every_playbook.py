@@ -10,6 +10,7 @@ import re
 
 import pytest
 import yaml
+from ansible_collections.litefarm.platform.plugins.action.announce import announcement, inventory_given
 from ansible_collections.litefarm.platform.plugins.plugin_utils.run_checks import PLAYBOOKS
 
 from tests.support.playbooks import REPO, Environment
@@ -178,3 +179,17 @@ def test_the_environment_is_named_before_it_is_changed(environment):
     process = environment.play("secrets.yml", "--check")
     line = "production: create the secrets that are missing in the vault (inventory %s; check run: nothing is changed)" % environment.folder
     assert process.stdout.index(line) < process.stdout.index("Would be created")
+
+
+def test_a_default_inventory_is_pointed_out():
+    assert announcement("production", "break the deploy lock", ["inventories/production"], given=False, check_mode=False) == (
+        "production: break the deploy lock (inventory inventories/production, the default, because no -i was given)"
+    )
+    assert announcement("beta", "deploy v1", ["a", "b"], given=True, check_mode=False) == "beta: deploy v1 (inventory a and b)"
+    assert inventory_given(["ansible-playbook", "-i", "x"]) and inventory_given(["ansible-playbook", "--inventory=x"])
+    assert not inventory_given(["ansible-playbook", "playbooks/unlock.yml", "-e", "to=-i"])
+
+
+def test_the_strategy_of_a_persons_environment_does_not_count(environment):
+    process = environment.play("secrets.yml", "--check", env={"ANSIBLE_STRATEGY": "no_such_strategy"})
+    assert process.returncode == 0, process.stdout + process.stderr
