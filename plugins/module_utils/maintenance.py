@@ -19,7 +19,7 @@ def look(directory):
         return None
     try:
         with open(os.path.join(directory, "page.json"), encoding="utf-8") as file:
-            message = json.load(file)["message"]
+            message = str(json.load(file)["message"])
     except (OSError, ValueError, KeyError, TypeError):
         message = ""
     return {"since": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(begun)), "message": message}

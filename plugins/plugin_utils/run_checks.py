@@ -186,8 +186,8 @@ def unknown_variable(name, names, known):
         advice = "it belongs to %s, so leave it out here" % " and ".join(others)
     elif meant:
         advice = "write %s if that is meant, or leave it out" % meant
-    where = "playbooks/%s.yml reads no variable %s, which option -e gives" % (names[0], name) if len(names) == 1 else "No playbook of this run reads %s, which option -e gives" % name
-    return "%s: %s." % (where, advice), meant
+    subject = "playbooks/%s.yml reads no variable" % names[0] if len(names) == 1 else "No playbook of this run reads the variable"
+    return "%s %s, which option -e gives: %s." % (subject, name, advice), meant
 
 
 def known_variables(loader, names):

@@ -15,6 +15,8 @@ from ansible_collections.litefarm.platform.plugins.plugin_utils.run_checks impor
 
 from tests.support.playbooks import REPO, Environment
 
+# A run that is not refused must not change the machine of the tests.
+NOWHERE = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
 # rollout.yml is a part of others.
 ENTRIES = sorted(path.name for path in (REPO / "playbooks").glob("*.yml") if path.name != "rollout.yml") + ["../site.yml"]
 CHANGING = sorted(set(PLAYBOOKS) - {"preflight", "status", "verify"})
@@ -22,7 +24,10 @@ CHANGING = sorted(set(PLAYBOOKS) - {"preflight", "status", "verify"})
 
 @pytest.fixture(name="environment", scope="module")
 def fixture_environment(tmp_path_factory):
-    return Environment(tmp_path_factory.mktemp("run") / "inventory")
+    environment = Environment(tmp_path_factory.mktemp("run") / "inventory")
+    for droplet in environment.droplets:
+        environment.host(droplet, **NOWHERE)
+    return environment
 
 
 def refused(process):
@@ -140,6 +145,8 @@ def test_variables_that_something_reads_are_taken(tmp_path):
 @pytest.mark.parametrize("playbook", ["site.yml", "deploy.yml", "preflight.yml", "maintenance.yml"])
 def test_an_open_vault_is_refused(tmp_path, playbook):
     environment = Environment(tmp_path / "inventory")
+    for droplet in environment.droplets:
+        environment.host(droplet, **NOWHERE)
     environment.vault.write_text("---\nvault_jwt_secret: abc\nvault_old: def\n")
     environment.vault.chmod(0o600)
     sentence = "%s holds secrets in plain text (vault_jwt_secret and 1 more) and is not encrypted: encrypt it with ansible-vault encrypt %s."
