@@ -265,6 +265,24 @@ def check_roles(root: pathlib.Path) -> t.Iterator[Breach]:
             yield Breach(role, line, f"not valid YAML: {error}")
 
 
+# ---- playbooks
+
+# A part of other playbooks, which begin with a play of their own.
+PARTS = {"rollout.yml"}
+
+
+def check_playbooks(root: pathlib.Path) -> t.Iterator[Breach]:
+    """What a person's environment would decide otherwise: the order of tasks, and whether the way in which a run was started is looked at."""
+    for path in [*sorted((root / "playbooks").glob("*.yml")), *sorted(root.glob("site.yml"))]:
+        plays = load(path) or []
+        for play in plays:
+            if "ansible.builtin.import_playbook" not in play and "strategy" not in play:
+                yield Breach(path, getattr(play.get("hosts"), "line", 1), "a play says its strategy, or ANSIBLE_STRATEGY does")
+        first = next(iter(plays), {})
+        if path.name not in PARTS and "hosts" in first and "litefarm.platform.checked_hosts" not in str(first["hosts"]):
+            yield Breach(path, getattr(first["hosts"], "line", 1), "hosts of the first play come from the lookup litefarm.platform.checked_hosts")
+
+
 # ---- files
 
 # Written in halves so that this file does not contain what it forbids.
@@ -330,7 +348,7 @@ def _check_python(path: pathlib.Path, text: str) -> t.Iterator[Breach]:
 
 def main(arguments: list[str]) -> int:
     root = pathlib.Path(arguments[0] if arguments else ".").resolve()
-    breaches = [*check_roles(root), *check_files(tracked_files(root))]
+    breaches = [*check_roles(root), *check_playbooks(root), *check_files(tracked_files(root))]
     for breach in breaches:
         print(breach._replace(path=breach.path.relative_to(root)))
     return 1 if breaches else 0

@@ -14,7 +14,7 @@ except ImportError:
     x509 = serialization = None
 
 from ansible_collections.litefarm.platform.plugins.module_utils import droplet_rules, object_storage, secret_rules
-from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import ControlNodeAction, evaluate
+from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import ControlNodeAction, evaluate, report
 
 # The variables that name the environment's buckets.
 BUCKETS = ("litefarm_private_bucket", "litefarm_public_bucket")
@@ -54,7 +54,8 @@ class ActionModule(ControlNodeAction):
         problems += merge({host: (hostvars[host].get("litefarm_preflight") or {}).get("problems") or [] for host in task_vars["ansible_play_hosts_all"]})
         result.update(changed=False)
         if problems:
-            result.update(failed=True, msg=report(problems))
+            # The version is looked at as a variable and as a release.
+            result.update(failed=True, msg=report(list(dict.fromkeys(problems))))
         return result
 
     def _secrets(self, secrets, groups, task_vars):
@@ -135,10 +136,3 @@ def merge(by_host):
         for sentence in by_host[host]:
             merged.setdefault(sentence, []).append(host)
     return [sentence if len(where) == len(hosts) or where[0] in sentence else "%s: %s" % (", ".join(where), sentence) for sentence, where in merged.items()]
-
-
-def report(problems):
-    if len(problems) == 1:
-        return "Nothing was changed. %s" % problems[0]
-    lines = ["Nothing was changed, because %d things stand in the way:" % len(problems)]
-    return "\n".join(lines + ["%d. %s" % (number, problem) for number, problem in enumerate(problems, 1)])

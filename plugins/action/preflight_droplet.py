@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import copy
+import datetime
 import os
 import re
 
@@ -13,8 +14,8 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.parameters import remove_values
 
 from ansible_collections.litefarm.platform.plugins.module_utils import droplet_rules, secret_rules
-from ansible_collections.litefarm.platform.plugins.module_utils.variables import first_sentence, independent, misspelled, out_of_range
-from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import COLLECTION, ControlNodeAction, evaluate
+from ansible_collections.litefarm.platform.plugins.module_utils.variables import first_sentence, independent, misspelled, not_text, out_of_range
+from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import COLLECTION, ControlNodeAction, available_roles, evaluate
 
 # Names that the preflight play itself defines beside those of its arguments.
 PLAY_NAMES = (
@@ -117,9 +118,17 @@ class ActionModule(ControlNodeAction):
         return (self._loader.load_from_file(path, trusted_as_template=True) or {}) if os.path.exists(path) else {}
 
 
-def available_roles():
-    folder = os.path.join(COLLECTION, "roles")
-    return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+def altered(name, option, value):
+    """Names and values of what should be text and YAML has read as something else, which loses characters: 3.10, 0123456, 2026-01-01."""
+    if option.get("type") == "str":
+        return [] if isinstance(value, str) or not isinstance(value, (bool, int, float, datetime.date)) else [(name, value)]
+    if isinstance(value, list):
+        element = {"type": option.get("elements"), "options": option.get("options")}
+        return [found for each in value for found in altered(name, element, each)]
+    if option.get("type") == "dict" and isinstance(value, dict):
+        inner = option.get("options") or {}
+        return [found for key, each in value.items() if key in inner for found in altered("%s.%s" % (name, key), inner[key], each)]
+    return []
 
 
 class VariableCheck:
@@ -155,6 +164,9 @@ class VariableCheck:
             owner = "the role %s" % role if role else "the platform"
             meaning = first_sentence(option.get("description"))
             return ["%s is not set, and %s needs it%s: set it in %s." % (name, owner, " (%s)" % meaning if meaning else "", self._places.home())]
+        found = [not_text(where, self._place(name, role), each) for where, each in altered(name, option, self._variables[name])]
+        if found:
+            return found
         result = ArgumentSpecValidator(copy.deepcopy({name: option})).validate({name: value})
         if result.error_messages:
             # A value that must not be logged may be in the message of its own check.

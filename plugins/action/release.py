@@ -12,6 +12,7 @@ import time
 from ansible_collections.litefarm.platform.plugins.module_utils.git_reference import FULL_COMMIT, GitError, Repository, without_password
 from ansible_collections.litefarm.platform.plugins.module_utils.registry import Registry, RegistryError
 from ansible_collections.litefarm.platform.plugins.module_utils.release import UNKNOWN, expected_image, resolve_commit, resolve_images, sentence
+from ansible_collections.litefarm.platform.plugins.module_utils.variables import not_text
 from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import ControlNodeAction
 
 NAMES = {"repo": "litefarm_repo", "version": "litefarm_version", "registry": "litefarm_registry", "username": "litefarm_registry_username"}
@@ -25,7 +26,7 @@ class ActionModule(ControlNodeAction):
         _validated, arguments = self.validate_argument_spec(
             argument_spec={
                 "repo": {"type": "str", "required": True},
-                "version": {"type": "str", "required": True},
+                "version": {"type": "raw", "required": True},
                 "environment": {"type": "str", "default": ""},
                 "registry": {"type": "str", "default": ""},
                 "registry_username": {"type": "str", "default": ""},
@@ -44,7 +45,11 @@ class ActionModule(ControlNodeAction):
             return dict(result, commit=recorded["to"]["commit"], version=recorded["to"]["version"], images=images, references=recorded["images"], problems=[])
         places = self.places(task_vars)
         names = {key: "%s in %s" % (name, places.of(name)) for key, name in NAMES.items()}
-        commit, images, problems = resolve(arguments, names)
+        if isinstance(arguments["version"], str):
+            commit, images, problems = resolve(arguments, names)
+        else:
+            commit, images, problems = None, expected(arguments), [not_text(NAMES["version"], places.of(NAMES["version"]), arguments["version"])]
+            arguments["version"] = str(arguments["version"])
         references = {image: found["reference"] for image, found in images.items()}
         result.update(commit=commit or UNKNOWN, version=arguments["version"], images=images, references=references, problems=problems)
         if problems and arguments["fail"]:
@@ -55,10 +60,7 @@ class ActionModule(ControlNodeAction):
 def resolve(arguments, names):
     """Return commit, images and problems."""
     ca_pem = "\n".join(arguments["ca_certificates"].values())
-    images = {
-        image: expected_image("%s/%s" % (arguments["registry"].strip("/"), wanted.get("repository", image)), wanted, UNKNOWN, arguments["environment"])
-        for image, wanted in arguments["images"].items()
-    }
+    images = expected(arguments)
     with tempfile.TemporaryDirectory(prefix="litefarm-") as folder:
         repository = Repository(arguments["repo"], bundle(ca_pem, folder)) if arguments["repo"] else None
         commit, problems = resolve_commit(repository, arguments["version"], names)
@@ -76,6 +78,14 @@ def resolve(arguments, names):
         if incomplete and FULL_COMMIT.match(arguments["version"]):
             problems = missing_commit(repository, commit, names) or problems
     return commit, images, problems
+
+
+def expected(arguments):
+    """The images of a commit that is not known yet."""
+    return {
+        image: expected_image("%s/%s" % (arguments["registry"].strip("/"), wanted.get("repository", image)), wanted, UNKNOWN, arguments["environment"])
+        for image, wanted in arguments["images"].items()
+    }
 
 
 def missing_commit(repository, commit, names):

@@ -9,7 +9,7 @@ import time
 
 from ansible.utils.display import Display
 
-from ansible_collections.litefarm.platform.plugins.module_utils import ledger
+from ansible_collections.litefarm.platform.plugins.module_utils import ledger, maintenance
 from ansible_collections.litefarm.platform.plugins.module_utils.droplet_rules import first_line
 from ansible_collections.litefarm.platform.plugins.module_utils.verification.rows import duration, shortened
 from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import ControlNodeAction
@@ -46,6 +46,7 @@ class ActionModule(ControlNodeAction):
         rows, notes = service_rows(droplets, arguments["services"], history, now)
         notes += [lock_line(book, now), *release_lines(history)]
         self._show(SERVICES, rows, "health")
+        notes += maintenance.lines({host: found.get("maintenance") for host, (_expected, found) in droplets.items()})
         for note in notes:
             display.display(note)
         if history and arguments["lines"] > 0:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from ansible.utils.display import Display
 
-from ansible_collections.litefarm.platform.plugins.module_utils.verification.rows import table
+from ansible_collections.litefarm.platform.plugins.module_utils.verification.rows import during_maintenance, table
 from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import ControlNodeAction
 
 display = Display()
@@ -21,11 +21,18 @@ class ActionModule(ControlNodeAction):
         rows = []
         for host in task_vars["ansible_play_hosts_all"]:
             rows += (task_vars["hostvars"][host].get("litefarm_verify") or {}).get("rows") or []
+        rows = during_maintenance(rows)
         for line in table(rows):
             display.display(line, color=COLOURS.get(line.rsplit(None, 1)[-1]))
         failed = [each for each in rows if each["result"] == "FAIL"]
         if not rows:
             return dict(result, failed=True, msg="Nothing was verified: no droplet of the run has a check.")
+        closed = [each for each in failed if "closed" in each]
+        if closed:
+            others = len(failed) - len(closed)
+            told = "Maintenance is %s, so users are not served: end it with playbooks/maintenance.yml -e state=off. " % closed[0]["seen"]
+            rest = "Nothing else failed." if not others else "%d other check%s failed: see the end of the table." % (others, "" if others == 1 else "s")
+            return dict(result, failed=True, msg=told + rest)
         if failed:
             return dict(result, failed=True, msg="%d of %d checks failed: see the end of the table." % (len(failed), len(rows)))
         warnings = sum(each["result"] == "WARN" for each in rows)

@@ -25,19 +25,32 @@ def definitions(name, folders):
     pattern = re.compile(r"^(?![ \t]*#)(?:.*[\s{,])?[\"']?%s[\"']?[ \t]*(?::(?=\s|$)|=(?!=))" % re.escape(name), re.MULTILINE)
     found = []
     for folder in folders:
-        for path in sorted(_variable_files(folder)):
+        for path in sorted(variable_files(folder)):
             with open(path, encoding="utf-8", errors="replace") as stream:
                 if pattern.search(stream.read()):
                     found.append(short_path(path))
     return found
 
 
-def _variable_files(folder):
+def variable_files(folder):
     for parent, folders, names in os.walk(folder, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
             if os.path.splitext(name)[1] in SOURCE_FILES and os.path.isfile(os.path.join(parent, name)):
                 yield os.path.join(parent, name)
+
+
+def not_text(name, place, value):
+    """A sentence about a value that YAML did not read as text: 3.10 is 3.1 then, and 0123456 another number."""
+    return "%s in %s is read as %s and not as text, which may have changed it: put it in quotes, as in %s: \"1.10\"." % (name, place, _kind(value), name)
+
+
+def _kind(value):
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float)):
+        return "the number %s" % value
+    return "a date" if hasattr(value, "isoformat") else "something else"
 
 
 class Places:

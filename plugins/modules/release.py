@@ -23,8 +23,8 @@ options:
     type: str
     required: true
   version:
-    description: Tag, branch or full commit.
-    type: str
+    description: Tag, branch or full commit, as text. A number is refused, because YAML reads 3.10 as 3.1.
+    type: raw
     required: true
   environment:
     description: Name of the environment, part of the tag of images with settings.

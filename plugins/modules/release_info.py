@@ -36,6 +36,10 @@ options:
     description: Directory of the host for configuration and secrets of releases, and locks.
     type: path
     default: /var/lib/litefarm
+  maintenance_directory:
+    description: Where C(playbooks/maintenance.yml) puts its page. Empty, maintenance is not looked for.
+    type: path
+    default: ""
 seealso:
   - module: litefarm.platform.container_service
 """
@@ -109,6 +113,10 @@ disk_free_mb:
   description: Space that is free where the engine keeps images and containers, in MiB.
   returned: always
   type: int
+maintenance:
+  description: Since when there is maintenance (C(since), in UTC) and with which C(message); null if there is none.
+  returned: always
+  type: dict
 engine:
   description: Whether an engine answers.
   returned: always
@@ -118,6 +126,7 @@ engine:
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.info import running
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import ServiceError
+from ansible_collections.litefarm.platform.plugins.module_utils.maintenance import look
 
 
 def main():
@@ -127,6 +136,7 @@ def main():
             images=dict(type="list", elements="str", default=[]),
             probe=dict(type="bool", default=True),
             state_directory=dict(type="path", default="/var/lib/litefarm"),
+            maintenance_directory=dict(type="path", default=""),
         ),
         supports_check_mode=True,
     )
@@ -135,7 +145,8 @@ def main():
         answer = running(wanted["services"], wanted["images"], wanted["probe"], wanted["state_directory"])
     except ServiceError as error:
         module.fail_json(msg=error.report())
-    module.exit_json(changed=False, **answer)
+    maintenance = look(wanted["maintenance_directory"]) if wanted["maintenance_directory"] else None
+    module.exit_json(changed=False, maintenance=maintenance, **answer)
 
 
 if __name__ == "__main__":

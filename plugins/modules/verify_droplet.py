@@ -33,6 +33,8 @@ options:
       - "C(exec): C(command) in the container of C(service) ends with status 0. C(expected) says in words what that means."
       - "C(database): C(database) in the container of C(service), asked as the C(user) of its system, belongs to C(owner)."
       - "C(backups): the newest file in C(path) that fits C(pattern) is younger than C(hours). With C(none_is_ok) there may be none."
+      - "C(maintenance): C(playbooks/maintenance.yml) has closed nothing with a page in C(path). While it has, a 503 of the host names in
+        C(closes) is a warning only."
       - "C(redis), asked from the droplet: C(host), C(port) and C(password)."
       - "C(image), asked from the droplet: C(url) of what imaginary is to do, C(key) and C(key_name)."
       - "C(peer_ports), asked from the droplet: C(ports), all TCP ports to ask the other droplets for, and C(open), those that are open: a
@@ -52,6 +54,11 @@ options:
     description: Used by the action plugin, folders of backups to look at.
     type: list
     elements: dict
+    default: []
+  maintenance:
+    description: Used by the action plugin, folders in which a page of maintenance may be.
+    type: list
+    elements: path
     default: []
   databases:
     description: Used by the action plugin, databases to look at.
@@ -119,6 +126,7 @@ import subprocess
 import time
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.litefarm.platform.plugins.module_utils.maintenance import look
 from ansible_collections.litefarm.platform.plugins.module_utils.verification import questions
 
 SERVICE_LABEL = "litefarm.platform.service"
@@ -228,6 +236,7 @@ def main():
             "ca_certificates": {"type": "dict", "default": {}},
             "timeout": {"type": "int", "default": 10},
             "backups": {"type": "list", "elements": "dict", "default": []},
+            "maintenance": {"type": "list", "elements": "path", "default": []},
             "databases": {"type": "list", "elements": "dict", "default": []},
             "commands": {"type": "list", "elements": "dict", "default": []},
             "redis": {"type": "dict", "default": {}, "no_log": True},
@@ -246,6 +255,7 @@ def main():
             "containers": found,
             "engine_error": error,
             "backups": {wanted["path"]: backups(wanted) for wanted in module.params["backups"]},
+            "maintenance": {path: look(path) for path in module.params["maintenance"]},
             "databases": {wanted["database"]: database(docker, wanted, found, timeout) for wanted in module.params["databases"]},
             "commands": {wanted["key"]: command(docker, wanted, found, timeout) for wanted in module.params["commands"]},
             "redis": {address: answer.result() for address, answer in asked["redis"].items()},

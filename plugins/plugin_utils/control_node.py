@@ -47,3 +47,15 @@ def evaluate(templar, variables, name):
         return None, str(error)
     except AnsibleError as error:
         return None, str(error)
+
+
+def available_roles():
+    folder = os.path.join(COLLECTION, "roles")
+    return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+
+
+def report(problems):
+    if len(problems) == 1:
+        return "Nothing was changed. %s" % problems[0]
+    lines = ["Nothing was changed, because %d things stand in the way:" % len(problems)]
+    return "\n".join(lines + ["%d. %s" % (number, problem) for number, problem in enumerate(problems, 1)])

@@ -13,10 +13,22 @@ import subprocess
 import sys
 
 import yaml
+from ansible.parsing.vault import VaultLib, VaultSecret
 
 REPO = pathlib.Path(__file__).resolve().parents[2]
 # What a machine that is no droplet lacks, whoever runs the tests on it.
 OF_THIS_MACHINE = re.compile(r"is not run by systemd|Modules run as uid|which is not supported: rebuild|MB free below|MB of memory|has no Python 3")
+
+
+class _Encrypted(str):
+    """The ciphertext of a value."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes ciphertexts with the tag that Ansible decrypts."""
+
+
+_Dumper.add_representer(_Encrypted, lambda dumper, text: dumper.represent_scalar("!vault", str(text), style="|"))
 
 
 class Environment:
@@ -47,10 +59,15 @@ class Environment:
         path.write_text(yaml.safe_dump({key: value for key, value in {**local, **variables}.items() if value is not None}))
 
     def set(self, **variables):
-        """Set variables of the environment, over those of its main.yml."""
-        (self.folder / "group_vars" / "litefarm" / "test.yml").write_text(yaml.safe_dump(variables))
+        """Set variables of the environment, over those of its main.yml. Secrets are encrypted one by one, as a person may do, too."""
+        written = {name: self.encrypted(value) if name.startswith("vault_") else value for name, value in variables.items()}
+        (self.folder / "group_vars" / "litefarm" / "test.yml").write_text(yaml.dump(written, Dumper=_Dumper))
 
-    def play(self, playbook, *options, inventories=(), password=True):
+    def encrypted(self, value):
+        vault = VaultLib([("default", VaultSecret(self.password.read_bytes().strip()))])
+        return _Encrypted(vault.encrypt(value).decode())
+
+    def play(self, playbook, *options, inventories=(), password=True, env=None):
         command = [sys.executable, "-m", "ansible", "playbook", "-i", str(self.folder)]
         for inventory in inventories:
             command += ["-i", str(inventory)]
@@ -59,6 +76,7 @@ class Environment:
         # What the caller's shell says about inventories and passwords must not reach the tests.
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
         environment = dict(inherited, ANSIBLE_CONFIG=str(REPO / "ansible.cfg"), ANSIBLE_NOCOLOR="1", ANSIBLE_FORCE_COLOR="0", LC_ALL="C.UTF-8", COLUMNS="500")
+        environment.update(env or {})
         command += [str(REPO / "playbooks" / playbook), *options]
         return subprocess.run(command, cwd=REPO, env=environment, capture_output=True, text=True, check=False, timeout=120)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import urllib.parse
 
+from ansible_collections.litefarm.platform.plugins.module_utils.maintenance import words
 from ansible_collections.litefarm.platform.plugins.module_utils.verification.rows import duration, row, shortened
 
 # A container in another state, such as one that is kept for a rollback, does nothing.
@@ -38,6 +39,13 @@ def check_strangers(check, state, host):
     strangers = [each for each in state["containers"] if each["status"] in ACTIVE and each["service"] not in check["groups"]]
     named = sorted("%s %s, not in the group %s" % (each["name"], each["status"], each["service"]) for each in strangers)
     return [row(check["check"], where, expected, "; ".join(named) or "none other", not strangers)]
+
+
+def check_maintenance(check, state, host):
+    """Users are let in."""
+    found = state["maintenance"].get(check["path"])
+    closed = {"closed": check.get("closes") or []} if found else {}
+    return [dict(row(check["check"], host, "off", words(found) if found else "off", not found), **closed)]
 
 
 def check_exec(check, state, host):
@@ -181,14 +189,17 @@ INSIDE = {
     "redis": check_redis,
     "image": check_image,
     "peer_ports": check_peer_ports,
+    "maintenance": check_maintenance,
 }
 
 
 def arguments_of(checks):
     """What the module on the droplet is asked, for these checks."""
-    arguments = {"backups": [], "databases": [], "commands": [], "redis": {}, "images": {}, "peers": []}
+    arguments = {"maintenance": [], "backups": [], "databases": [], "commands": [], "redis": {}, "images": {}, "peers": []}
     for check in checks:
-        if check["kind"] == "backups":
+        if check["kind"] == "maintenance":
+            arguments["maintenance"].append(check["path"])
+        elif check["kind"] == "backups":
             arguments["backups"].append({"path": check["path"], "pattern": check.get("pattern", "*")})
         elif check["kind"] == "database":
             arguments["databases"].append({"service": check["service"], "database": check["database"], "user": str(check["user"])})

@@ -20,6 +20,18 @@ def warning(check, where, expected, seen):
     return dict(row(check, where, expected, seen, True), result="WARN")
 
 
+def during_maintenance(rows):
+    """The rows of an environment: what answers 503 because of maintenance is a warning, and only the maintenance itself has failed."""
+    names = {name for each in rows for name in each.get("closed") or []}
+    return [dict(each, seen="%s (maintenance)" % each["seen"], result="WARN") if _is_closed(each, names) else each for each in rows]
+
+
+def _is_closed(each, names):
+    said = "%s %s" % (each["where"], each["seen"])
+    ours = any("://%s" % name in said for name in names) or bool(names) and each["seen"].startswith("the API: 503")
+    return ours and each["result"] == "FAIL" and "503" in each["seen"]
+
+
 def reason_of(error):
     if isinstance(error, ssl.SSLCertVerificationError):
         return "certificate not trusted: %s" % error.verify_message

@@ -123,3 +123,33 @@ def test_exit_status_and_output(tree, capsys):
     tree.change(SPECS, "default: 80", "default: 90")
     assert house.main([str(tree.root)]) == 1
     assert capsys.readouterr().out.startswith("roles/tea/meta/argument_specs.yml:")
+
+
+PLAY = """---
+- name: Serve tea
+  hosts: "{{ lookup('litefarm.platform.checked_hosts', 'pots') }}"
+  strategy: ansible.builtin.linear
+  tasks: []
+- name: Wash up
+  ansible.builtin.import_playbook: wash.yml
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "expected"),
+    [
+        ("tea.yml", "", "", []),
+        ("tea.yml", "  strategy: ansible.builtin.linear\n", "", ["playbooks/tea.yml:3: a play says its strategy, or ANSIBLE_STRATEGY does"]),
+        (
+            "tea.yml",
+            "\"{{ lookup('litefarm.platform.checked_hosts', 'pots') }}\"",
+            "pots",
+            ["playbooks/tea.yml:3: hosts of the first play come from the lookup litefarm.platform.checked_hosts"],
+        ),
+        ("rollout.yml", "\"{{ lookup('litefarm.platform.checked_hosts', 'pots') }}\"", "pots", []),
+    ],
+)
+def test_a_play_leaves_nothing_to_a_persons_environment(tmp_path, name, old, new, expected):
+    (tmp_path / "playbooks").mkdir()
+    (tmp_path / "playbooks" / name).write_text(PLAY.replace(old, new))
+    assert [str(breach).removeprefix(f"{tmp_path}/") for breach in house.check_playbooks(tmp_path)] == expected

@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+
 import pytest
 from ansible_collections.litefarm.platform.plugins.module_utils.ledger import Ledger
 
@@ -111,3 +114,26 @@ def test_unlock_says_what_the_lock_was_and_breaks_it(environment):
     code, output = play(environment, "unlock.yml")
     assert code == 0, output
     assert "Nobody holds the deploy lock." in output
+
+
+def test_status_and_verify_tell_of_maintenance(environment):
+    """As maintenance.yml leaves it on the droplet that answers for web and API."""
+    folder = environment.folder.parent / "maintenance"
+    folder.mkdir()
+    (folder / "page.html").write_text("closed")
+    (folder / "page.json").write_text('{"error": "maintenance", "message": "We are back at 14:00 UTC."}')
+    os.utime(folder / "page.html", (1767323045, 1767323045))
+    environment.host(environment.droplets[1], litefarm_maintenance_directory=str(folder) + "-none")
+    environment.set(litefarm_maintenance_directory=str(folder))
+    code, output = play(environment, "status.yml")
+    assert code == 0, output
+    said = "on since 2026-01-02 03:04 UTC, message 'We are back at 14:00 UTC.'"
+    assert "Maintenance is %s (%s)." % (said, environment.droplets[0]) in output
+    checks = {"nginx": [{"check": "maintenance", "kind": "maintenance", "path": "{{ litefarm_maintenance_directory }}"}]}
+    process = environment.play("verify.yml", "-e", json.dumps({"verify_checks": checks}))
+    assert process.returncode != 0
+    told = " ".join(process.stdout.replace("''", "'").split())
+    assert "Maintenance is %s, so users are not served: end it with playbooks/maintenance.yml -e state=off. Nothing else failed." % said in told
+    (folder / "page.html").unlink()
+    assert "Maintenance" not in play(environment, "status.yml")[1]
+    assert environment.play("verify.yml", "-e", json.dumps({"verify_checks": checks})).returncode == 0

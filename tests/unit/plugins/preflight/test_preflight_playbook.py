@@ -230,3 +230,33 @@ def test_a_refused_login_is_told_without_the_password(environment, world):
     process = environment.play("preflight.yml", "-vvv")
     assert "refuses the login of 'litefarm': correct vault_registry_password in the vault" in one_problem(process)
     assert "wr0ng-Passw0rt" not in process.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("3.10", "the number 3.1"),
+        ("0123456", "the number 42798"),
+        ("1234567", "the number 1234567"),
+        ("1.0e+5", "the number 100000.0"),
+        ("12:30", "the number 750"),
+        ("2026-01-01", "a date"),
+        ("true", "true"),
+    ],
+)
+def test_a_version_that_yaml_does_not_read_as_text_is_refused(environment, text, read):
+    """Tags 3.1 and 3.10 may both be there, and commits may consist of digits."""
+    (environment.folder / "group_vars" / "litefarm" / "version.yml").write_text("litefarm_version: %s\n" % text)
+    sentence = one_problem(environment.play("preflight.yml"))
+    assert sentence.startswith("litefarm_version in ") and "version.yml is read as %s and not as text, which may have changed it: put it in quotes" % read in sentence
+
+
+def test_a_number_of_the_command_line_or_in_another_text_is_refused(environment, world):
+    expected = "litefarm_version in option -e of the command line is read as the number 3.1 and not as text"
+    assert one_problem(environment.play("preflight.yml", "-e", '{"litefarm_version": 3.10}')).startswith(expected)
+    process = environment.play("build.yml", "-e", '{"litefarm_version": 3.10}')
+    assert process.returncode != 0 and expected in " ".join(process.stdout.split()), process.stdout
+    environment.set(**world, postgres_database=17, base_deploy_keys=[1.10])
+    found = problems(environment.play("preflight.yml", "-e", "litefarm_version=3.10"))
+    assert "There is no tag, branch or commit '3.10' in " in " ".join(found)
+    assert len([each for each in found if " is read as the number 17 and not as text" in each]) == 1, found

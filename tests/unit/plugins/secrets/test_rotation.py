@@ -78,8 +78,10 @@ class World:
         shutil.copytree(REPO / "playbooks", self.playbooks)
         (self.playbooks / "site.yml").write_text(SITE.format(log=self.log))
 
-    def rotate(self, secret, *options):
+    def rotate(self, secret, *options, **harm):
+        """Harm is read by the site.yml above, and is no variable of option -e, of which only known ones are taken."""
         self.log.write_text("")
+        (self.environment.folder / "group_vars" / "litefarm" / "harm.yml").write_text(yaml.safe_dump(harm))
         self.process = self.environment.play(str(self.playbooks / "rotate.yml"), "-e", "secret=%s" % secret, *options)
         return self.process.returncode
 
@@ -183,7 +185,7 @@ def test_the_next_run_knows_the_finished_rotation(world):
 @pytest.mark.parametrize("lines", [1, 2, 3, 4])
 def test_a_run_that_was_killed_is_started_again(world, lines):
     old = world.secrets()["vault_redis_password"]
-    assert world.rotate("redis_password", "-e", "kill_after=%d" % lines) != 0
+    assert world.rotate("redis_password", kill_after=lines) != 0
     between = world.secrets()
     assert between["vault_redis_password_previous"] == old
     assert len(world.seen()) == lines
@@ -207,7 +209,7 @@ def test_a_run_that_was_killed_is_started_again(world, lines):
 )
 def test_the_old_value_is_accepted_as_long_as_a_droplet_failed(world, where, after, lines, sentence):
     old = world.secrets()["vault_redis_password"]
-    assert world.rotate("redis_password", "-e", "{fail_at: %s}" % where, "-e", "fail_after=%d" % after) != 0
+    assert world.rotate("redis_password", fail_at=where, fail_after=after) != 0
     assert len(world.seen()) == lines, world.process.stdout
     assert world.secrets()["vault_redis_password_previous"] == old
     assert sentence in " ".join(world.process.stdout.split())
@@ -256,7 +258,7 @@ def test_what_is_used_elsewhere_stays_open_until_a_person_has_copied_it(world):
 
 
 def test_nobody_is_told_to_copy_a_value_that_a_droplet_does_not_accept_yet(world):
-    assert world.rotate("imaginary_token_beta", "-e", "{fail_at: all litefarm-imaginary}") != 0
+    assert world.rotate("imaginary_token_beta", fail_at="all litefarm-imaginary") != 0
     assert "is still accepted, because litefarm-imaginary failed" in " ".join(world.process.stdout.split())
     assert "Copy the new value" not in world.process.stdout
 

@@ -124,5 +124,5 @@ def test_no_password_and_an_open_file_are_told(environment):
     assert process.returncode != 0 and "No vault password is given, and %s must be encrypted" % environment.vault in process.stdout + process.stderr
     environment.vault.write_text("---\nvault_old: 'x'\n")
     process = environment.play("secrets.yml")
-    assert process.returncode != 0 and "is not encrypted: encrypt it with ansible-vault encrypt" in process.stdout
+    assert process.returncode != 0 and "is not encrypted: encrypt it with ansible-vault encrypt" in process.stdout + process.stderr
     assert environment.vault.read_text() == "---\nvault_old: 'x'\n"

@@ -20,3 +20,20 @@ def test_durations():
 def test_a_text_for_the_table_is_one_short_line():
     assert rows.shortened("two\n lines", 20) == "two lines"
     assert rows.shortened("x" * 30, 10) == "x" * 9 + "…"
+
+
+def test_during_maintenance_what_it_closes_is_a_warning_and_only_that():
+    names = ["beta.litefarm.org", "api.beta.litefarm.org"]
+    told = [
+        dict(rows.row("maintenance", "a", "off", "on since 2026-01-02 03:04 UTC", False), closed=names),
+        rows.row("page", "a https://beta.litefarm.org/", "200", "503", False),
+        rows.row("api alive", "a https://api.beta.litefarm.org/", "200", "503, 'closed'", False),
+        rows.row("scheduler's API", "b export_scheduler", "reached", "the API at https://api.beta.litefarm.org answers 503", False),
+        rows.row("export", "a farm", "arrives", "the API: 503, {}", False),
+        rows.row("unknown file", "b https://image.beta.litefarm.org/x", "404", "503", False),
+        rows.row("page in the app", "a https://beta.litefarm.org/x", "200", "502", False),
+        rows.row("redirect", "a http://beta.litefarm.org/", "308", "308", True),
+    ]
+    assert [each["result"] for each in rows.during_maintenance(told)] == ["FAIL", "WARN", "WARN", "WARN", "WARN", "FAIL", "FAIL", "ok"]
+    assert rows.during_maintenance(told)[1]["seen"] == "503 (maintenance)"
+    assert [each["result"] for each in rows.during_maintenance(told[1:])] == ["FAIL"] * 6 + ["ok"]
