@@ -42,7 +42,7 @@ class Lane:
 
 # Side by side, because a run that waits for a gate, a boot or a load test leaves its processor idle half of the time.
 APP = Lane("litefarmtestapp", "10.89.110.0/24", "10.89.120.0/24", ("litefarmapp", "litefarm_imaginary", "default"))
-PLATFORM = Lane("litefarmtestplatform", "10.89.130.0/24", "10.89.140.0/24", ("scaled", "liteformbeta", "export_beta", "platform"))
+PLATFORM = Lane("litefarmtestplatform", "10.89.130.0/24", "10.89.140.0/24", ("upgrade", "scaled", "liteformbeta", "export_beta", "platform"))
 LANES = (APP, PLATFORM)
 # pytest's closing line, with or without its frame of equal signs.
 PYTEST_SUMMARY = re.compile(r"^\s*(?:=+ )?((?:\d+ (?:passed|failed|errors?|skipped|deselected|warnings?)(?:, )?)+ in [0-9.]+s(?: \([0-9:]+\))?)(?: =+)?\s*$")

@@ -6,9 +6,7 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -52,6 +50,16 @@ def leftovers() -> list[str]:
     return found
 
 
+def containers() -> dict[str, tuple[str, str, str]]:
+    """Droplet and name of every container of a service to the service, the container's id, and when it was started."""
+    form = '{{.Name}} {{index .Config.Labels "litefarm.platform.service"}} {{.Id}} {{.State.StartedAt}}'
+    found = {}
+    for name in lab.droplets():
+        text = lab.connect(name).check_output(f"docker inspect --format '{form}' $(docker ps -aq --filter label=litefarm.platform.service)")
+        found |= {f"{name} {container.lstrip('/')}": tuple(rest) for container, *rest in map(str.split, text.splitlines())}
+    return found
+
+
 def running() -> dict[str, str]:
     """Droplet and service to the id of its image."""
     images = {}
@@ -80,8 +88,14 @@ def unmigrate() -> None:
     sql(f"{tables} DELETE FROM knex_migrations WHERE name LIKE 'additional%'")
 
 
-def start(name: str, *arguments: str, env: dict[str, str] | None = None) -> subprocess.Popen:
+def start(name: str, *arguments: str, env: dict[str, str] | None = None, checkout: Path = lab.PROJECT) -> subprocess.Popen:
     """A playbook as a process that leads a group of its own."""
-    command = [str(Path(sys.executable).with_name("ansible-playbook")), f"--inventory={lab.inventory(lab.environments()[0])}", name, *arguments]
-    environment = {**os.environ, **lab.ansible_environment(), "ANSIBLE_NOCOLOR": "1", "PYTHONUNBUFFERED": "1", **(env or {})}
-    return subprocess.Popen(command, cwd=lab.PROJECT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+    inventory = lab.inventory(lab.environments()[0], checkout)
+    command = lab.ansible("ansible-playbook", f"--inventory={inventory}", name, *arguments, checkout=checkout, env=env)
+    return subprocess.Popen(**command, start_new_session=True)
+
+
+def killed_after(task: str) -> dict[str, str]:
+    """The variables that have a playbook killed, with all that it has started, right after a task."""
+    folder = str(lab.PROJECT / "tests" / "support" / "callback")
+    return {"ANSIBLE_CALLBACK_PLUGINS": folder, "ANSIBLE_CALLBACKS_ENABLED": "kill_after", "LITEFARM_KILL_AFTER": task}

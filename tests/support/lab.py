@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import docker
 import testinfra
@@ -108,6 +109,17 @@ class Run:
         lines = re.findall(r"^(\S+)\s+:\s+(ok=.*)$", self.output, re.MULTILINE)
         return {host: {key: int(value) for key, value in re.findall(r"(\w+)=(\d+)", rest)} for host, rest in lines}
 
+    @property
+    def changes(self) -> set[str]:
+        """The names of the tasks that have changed something."""
+        found, name = set(), ""
+        for line in self.output.splitlines():
+            if head := re.match(r"(?:TASK|RUNNING HANDLER) \[(.*)\] \**$", line):
+                name = head[1]
+            elif line.startswith("changed: "):
+                found.add(name)
+        return found
+
     def total(self, counter: str) -> int:
         """The sum of one counter over all hosts.
 
@@ -118,22 +130,27 @@ class Run:
         return sum(counters[counter] for counters in self.recap.values())
 
 
-def playbook(name: str, *arguments: str, environment: str | None = None, env: dict | None = None) -> Run:
+def ansible(program: str, *arguments: str, checkout: Path = PROJECT, env: dict | None = None) -> dict[str, Any]:
+    """What subprocess needs to run one of Ansible's programs as an operator does who has this checkout of the project."""
+    return {
+        "args": [str(Path(sys.executable).with_name(program)), *arguments],
+        "cwd": checkout,
+        "env": {**os.environ, **ansible_environment(checkout), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0", "PYTHONUNBUFFERED": "1", **(env or {})},
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.STDOUT,
+        "text": True,
+    }
+
+
+def playbook(name: str, *arguments: str, environment: str | None = None, env: dict | None = None, checkout: Path = PROJECT) -> Run:
     """Runs one of the project's playbooks against the lab, with the lab's inventory of an environment (default: the tests' first)."""
     start = time.monotonic()
     environment = environment or environments()[0]
     if limit():
         # The builder belongs to no environment, and localhost is where images are built without one.
         arguments = (f"--limit={','.join([*limit(), 'builder', 'localhost'])}", *arguments)
-    done = subprocess.run(
-        [Path(sys.executable).with_name("ansible-playbook"), f"--inventory={inventory(environment)}", name, *arguments],
-        cwd=PROJECT,
-        env={**os.environ, **ansible_environment(), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0", **(env or {})},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
+    command = ansible("ansible-playbook", f"--inventory={inventory(environment, checkout)}", name, *arguments, checkout=checkout, env=env)
+    done = subprocess.run(**command, check=False)
     words = [Path(name).stem, *(word for word in arguments if word.startswith("-")), "failed" if done.returncode else "ok"]
     log = logs() / f"{time.strftime('%H%M%S')}-{environment}-{'-'.join(words)}.log"
     log.write_text(done.stdout)
@@ -147,9 +164,9 @@ def logs() -> Path:
     return folder
 
 
-def inventory(environment: str) -> str:
-    """The folder of the lab's inventory for an environment."""
-    return status()["paths"]["inventories"][environment]
+def inventory(environment: str, checkout: Path = PROJECT) -> str:
+    """The folder of the lab's inventory for an environment; another checkout has its own at the same place."""
+    return str(checkout / Path(status()["paths"]["inventories"][environment]).relative_to(PROJECT))
 
 
 def vault(environment: str) -> dict[str, str]:
@@ -231,6 +248,6 @@ def scan_as_stranger(droplet: str, network: str) -> dict[str, list[int]]:
     return json.loads(as_stranger(network, PORTS, status()["droplets"][droplet][f"{network}_address"]))
 
 
-def ansible_environment() -> dict[str, str]:
+def ansible_environment(checkout: Path = PROJECT) -> dict[str, str]:
     """The variables that make Ansible use the project's configuration and the lab's vault."""
-    return {"ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"), "ANSIBLE_VAULT_PASSWORD_FILE": status()["paths"]["vault_password"]}
+    return {"ANSIBLE_CONFIG": str(checkout / "ansible.cfg"), "ANSIBLE_VAULT_PASSWORD_FILE": status()["paths"]["vault_password"]}
