@@ -154,6 +154,9 @@ class Certificates:
         code, text = run(["nginx", "-t", "-q"])
         if code == 0:
             code, text = run(["systemctl", "reload", "nginx.service"])
+            if code != 0:
+                # systemctl only says that it failed; why is in the journal.
+                text += "\n" + run(["journalctl", "--unit=nginx.service", "--lines=10", "--output=cat", "--no-pager"])[1]
         if code != 0:
             self.unlink(former)
             raise Trouble("Nginx refuses the new certificates, and goes on with those it has: %s" % text)

@@ -95,6 +95,21 @@ def test_a_unit_that_dies_of_a_change_comes_back_with_the_previous_files(app, on
     assert app.apply(files=one_file(app, "one"), units=service())["changed"] is False
 
 
+def test_a_reload_that_does_not_take_effect_is_a_failure_and_the_next_run_tries_again(app):
+    """The unit goes on with what it has read before, as nginx does when a port is in use."""
+    state = app.load()
+    state["units"]["app.service"]["ignores"] = "PORT IN USE"
+    app.store(state)
+    for _twice in range(2):
+        with pytest.raises(ConfigFilesError, match="reload app.service` failed(.|\n)*last words of app.service(.|\n)*previous configuration is back"):
+            app.apply(files=one_file(app, "PORT IN USE"), units=service(on_change="reload"))
+        assert app.tree() == {"app.conf": "one"}
+        assert app.unit("app.service")["loaded"] == "one"
+    state["units"]["app.service"]["ignores"] = None
+    app.store(state)
+    assert app.apply(files=one_file(app, "PORT IN USE"), units=service(on_change="reload"))["units"] == [{"name": "app.service", "change": "reload"}]
+
+
 def test_a_unit_that_dies_after_its_start_counts_as_failed(app, monkeypatch):
     monkeypatch.setattr(app, "show", lambda name: "Id=%s\nLoadState=loaded\nActiveState=activating\nSubState=auto-restart\nUnitFileState=enabled" % name)
     with pytest.raises(ConfigFilesError, match="did not stay up"):

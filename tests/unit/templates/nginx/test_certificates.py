@@ -25,6 +25,7 @@ class World:
         self.letsencrypt = root / "letsencrypt"
         self.refused = {}
         self.nginx_says = (0, "")
+        self.systemctl_says = (0, "")
         self.commands = []
 
     def run(self, command, **environment):
@@ -35,7 +36,10 @@ class World:
         return self.nginx_says
 
     def systemctl(self, command, environment):
-        return 0, ""
+        return self.systemctl_says
+
+    def journalctl(self, command, environment):
+        return 0, "bind() to 0.0.0.0:8099 failed (98: Address already in use)"
 
     def openssl(self, command, environment):
         if command[1] == "req":
@@ -164,6 +168,16 @@ def test_a_renewed_certificate_is_loaded(program, world):
     program(APP).reload()
     program(APP).reload()
     assert world.commands.count("systemctl reload nginx.service") == before + 1
+
+
+def test_a_certificate_that_nginx_does_not_take_over_is_tried_again(program, world, capsys):
+    world.systemctl_says = (1, "Job for nginx.service failed.")
+    with pytest.raises(program.Trouble, match="goes on with those it has: Job for nginx.service failed.\nbind"):
+        program(APP).apply()
+    assert "nginx has loaded" not in capsys.readouterr().out
+    world.systemctl_says = (0, "")
+    program(APP).apply()
+    assert "nginx has loaded" in capsys.readouterr().out
 
 
 def test_what_nginx_refuses_is_taken_back(program, world):
