@@ -37,6 +37,12 @@ class EngineMissing(ServiceError):
     """No engine, or no SDK: a fresh droplet in check mode."""
 
 
+def broken_off(what, error):
+    """What a person reads when a connection breaks off in the middle, as when the engine is restarted."""
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return ServiceError("The container engine broke off while it %s (%s): if docker.service was restarted meanwhile, run again." % (what, reason))
+
+
 class Container:
     """One container as the engine shows it."""
 
@@ -123,7 +129,14 @@ def accepted(path, status, content):
     """What the engine answered, if it did not refuse."""
     if status >= 400:
         raise ServiceError("The container engine refused %s: %s" % (path, content.decode(errors="replace").strip()))
-    return json.loads(content)
+    return understood(path, content)
+
+
+def understood(path, content):
+    try:
+        return json.loads(content)
+    except ValueError as error:
+        raise broken_off("answered %s" % path, error) from error
 
 
 def chunks(answer, stream, deadline):
@@ -221,8 +234,11 @@ class Engine:
     def deaths(self, container_id, since):
         """Exit codes so far of a container that a restart policy keeps starting, and whether memory ran out: an inspection only knows the last run."""
         filters = json.dumps({"container": [container_id], "event": ["die", "oom"]})
-        content = self._ask("GET", path_with("/events", {"since": "%.6f" % since, "until": "%.6f" % time.time(), "filters": filters}))[1]
-        events = [json.loads(line) for line in content.splitlines() if line.strip()]
+        path = path_with("/events", {"since": "%.6f" % since, "until": "%.6f" % time.time(), "filters": filters})
+        status, content = self._ask("GET", path)
+        if status >= 400:
+            raise ServiceError("The container engine could not say why %s ended: %s" % (container_id[:12], explanation(content)))
+        events = [understood(path, line) for line in content.splitlines() if line.strip()]
         codes = [int(event["Actor"]["Attributes"].get("exitCode", "0")) for event in events if event["Action"] == "die"]
         return codes, any(event["Action"] == "oom" for event in events)
 
@@ -245,6 +261,8 @@ class Engine:
             output, errors = self._attach(execution + "/start", stdin, timeout)
         except socket.timeout as error:
             raise ServiceError("The command '%s' did not end within %g s." % (" ".join(command), timeout)) from error
+        except (OSError, http.client.HTTPException) as error:
+            raise broken_off("ran the command '%s'" % " ".join(command), error) from error
         # With its container the engine forgets a command.
         code = (self.get(execution + "/json") or {}).get("ExitCode")
         if code is None:
@@ -283,7 +301,7 @@ class Engine:
             return None
         if status >= 400:
             raise ServiceError("The container engine could not %s: %s" % (what, explanation(content)))
-        return json.loads(content) if content.strip() else None
+        return understood(path, content) if content.strip() else None
 
     def _change_soon(self, passing, what, method, path, body=None):
         """A change that the engine may refuse for a moment, with these words."""
@@ -298,6 +316,8 @@ class Engine:
     def pull(self, reference):
         client = self._sdk(timeout=600)
         name, colon, tag = (reference, "", "") if "@" in reference else reference.rpartition(":")
+        from urllib3.exceptions import HTTPError
+
         try:
             for line in client.pull(name, tag=tag or None, stream=True, decode=True):
                 if "error" in line:
@@ -305,6 +325,9 @@ class Engine:
         except self._docker().errors.DockerException as error:
             reason = getattr(error, "explanation", None) or str(error)
             raise ServiceError("The container engine could not pull the image %s: %s" % (reference, reason)) from error
+        except (OSError, ValueError, HTTPError) as error:
+            # Of the libraries that the SDK stands on: it lets them through while it reads.
+            raise broken_off("pulled the image %s" % reference, error) from error
         return self.image_id(reference)
 
     @staticmethod

@@ -11,11 +11,14 @@ import socketserver
 import threading
 import time
 
+import docker
 import pytest
+import requests
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service import engine as engine_module
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.engine import Engine
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import ServiceError
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.probes import Prober
+from urllib3.exceptions import ProtocolError
 
 
 STOPPED = "Cannot update container x: cannot update a stopped container"
@@ -130,6 +133,7 @@ class FakeEngine(socketserver.ThreadingUnixStreamServer):
     refusing = False
     created, inspected, code, parts, pause, heard = 201, 200, 0, (), 0.0, None
     refusals, refusal, refused = 0, "", 0
+    breaks_off = None  # what is still said before the connection breaks off
 
     def __init__(self, path):
         super().__init__(str(path), Handler)
@@ -166,6 +170,9 @@ class Handler(socketserver.StreamRequestHandler):
             status, document = answers[path]
             content = json.dumps(document).encode()
             self.wfile.write(b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n%s" % (status, len(content), content))
+            return
+        if self.server.breaks_off is not None:
+            self.wfile.write(self.server.breaks_off)
             return
         self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.raw-stream\r\n\r\n")
         if self.server.asked["/containers/web/exec"][1]["AttachStdin"]:
@@ -232,6 +239,51 @@ def test_a_command_without_an_exit_code_is_no_good_command(fake, inspected, code
     fake.inspected, fake.code = inspected, code
     with pytest.raises(ServiceError, match="The command 'ask' was cut off before it ended"):
         fake.engine.execute("web", ["ask"], 5)
+
+
+@pytest.mark.parametrize("said", [b"", b"HTTP/1.1 nonsense\r\n\r\n", b"HTTP/1.1 409 Conflict\r\nContent-Length: 90\r\n\r\n{"])
+def test_an_engine_that_is_restarted_while_a_command_runs_is_told(fake, said):
+    fake.breaks_off = said
+    with pytest.raises(ServiceError, match=r"^The container engine broke off while it ran the command 'psql' \(.+\): if docker.service was restarted meanwhile, run again.$"):
+        fake.engine.execute("web", ["psql"], 5, stdin="SELECT 1;")
+
+
+def test_an_engine_that_is_gone_when_a_command_begins_is_told(fake, tmp_path):
+    attach = fake.engine._attach
+
+    def gone(*arguments):
+        (tmp_path / "docker.sock").unlink()
+        return attach(*arguments)
+
+    fake.engine._attach = gone
+    with pytest.raises(ServiceError, match="broke off while it ran the command 'psql'"):
+        fake.engine.execute("web", ["psql"], 5)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"<html>"])
+def test_half_an_answer_is_told(fake, content):
+    fake.engine._ask = lambda *_arguments, **_more: (200, content)
+    for ask in (lambda: fake.engine.get("/version"), lambda: fake.engine.wait("x", 5)):
+        with pytest.raises(ServiceError, match="broke off while it answered /"):
+            ask()
+
+
+def test_an_engine_that_cannot_say_why_a_container_ended(fake):
+    fake.engine._ask = lambda *_arguments, **_more: (500, b'{"message": "shutting down"}')
+    with pytest.raises(ServiceError, match="could not say why x ended: shutting down"):
+        fake.engine.deaths("x", 0)
+
+
+@pytest.mark.parametrize("error", [OSError("reset"), requests.exceptions.ReadTimeout("slow"), ProtocolError("short"), ValueError("half a line"), docker.errors.DockerException("no")])
+def test_a_pull_that_breaks_off_is_told(fake, error):
+    class Sdk:
+        def pull(self, *_arguments, **_more):
+            yield {"status": "Pulling"}
+            raise error
+
+    fake.engine._sdk = lambda timeout: Sdk()
+    with pytest.raises(ServiceError, match="pull"):
+        fake.engine.pull("app:1")
 
 
 def test_what_a_probe_command_says_is_an_answer(fake):
