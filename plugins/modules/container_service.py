@@ -279,7 +279,9 @@ options:
     type: int
     default: 60
   settle:
-    description: Time for which a release is watched while it serves, before the old one is given up, in seconds.
+    description:
+      - Time for which a release is watched while it serves, before the old one is given up, in seconds. It counts from the last V(switch), so a run
+        that resumes an interrupted one begins anew.
     type: float
     default: 3
   stop_timeout:
@@ -403,10 +405,17 @@ options:
         elements: str
         default: [nginx, -t]
       reload:
-        description: Command that makes it effective.
+        description:
+          - Command that makes it effective, and fails if it does not. The role C(nginx) of this collection has C(nginx.service) do so; by itself
+            nginx says nothing of a configuration that it does not take over.
         type: list
         elements: str
         default: [systemctl, reload, nginx]
+      explain:
+        description: Command that tells why O(upstream.reload) failed. What it says becomes part of the error.
+        type: list
+        elements: str
+        default: [journalctl, --unit=nginx.service, --lines=10, --output=cat, --no-pager]
       stream_source:
         description:
           - Address from which nginx opens connections for event streams (C(proxy_bind)). Draining does not wait for them, because they
@@ -701,6 +710,7 @@ def argument_spec():
                 directory=dict(type="path", default="/etc/nginx/upstreams.d"),
                 validate=dict(type="list", elements="str", default=["nginx", "-t"]),
                 reload=dict(type="list", elements="str", default=["systemctl", "reload", "nginx"]),
+                explain=dict(type="list", elements="str", default=["journalctl", "--unit=nginx.service", "--lines=10", "--output=cat", "--no-pager"]),
                 stream_source=dict(type="str"),
             ),
         ),

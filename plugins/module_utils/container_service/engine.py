@@ -92,6 +92,12 @@ class Details:
         self.stop_timeout = seen["Config"].get("StopTimeout") or 10
         self.image_id = seen["Image"]
         self.env = dict(pair.partition("=")[::2] for pair in seen["Config"].get("Env") or [])
+        # Port in the container to address and port of the host, as it was created: also of a container that does not run.
+        self.published = {}
+        for port, bound in (seen["HostConfig"].get("PortBindings") or {}).items():
+            if bound and bound[0].get("HostPort"):
+                address = bound[0].get("HostIp") or "0.0.0.0"
+                self.published[int(port.partition("/")[0])] = ("127.0.0.1" if address == "0.0.0.0" else address, int(bound[0]["HostPort"]))
         networks = (seen.get("NetworkSettings") or {}).get("Networks") or {}
         self.address = next((n["IPAddress"] for n in networks.values() if n.get("IPAddress")), "")
 

@@ -41,7 +41,7 @@ def explained(method):
     return wrapper
 
 
-def write_atomically(path, content, mode, owner=None):
+def write_atomically(path, content, mode, owner=None, modified=None):
     """Either the old content or the new one is there, also after a power cut."""
     temporary = "%s/.%s.new" % os.path.split(path)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -51,6 +51,8 @@ def write_atomically(path, content, mode, owner=None):
             os.fchown(file.fileno(), *owner)
         os.fchmod(file.fileno(), mode)
         file.flush()
+        if modified is not None:
+            os.utime(file.fileno(), (modified, modified))
         os.fsync(file.fileno())
     os.replace(temporary, path)
     sync_folder(os.path.dirname(path))
@@ -221,15 +223,21 @@ class Host:
         except FileNotFoundError:
             return None
 
-    def upstream_age(self):
-        """Seconds since another release was let serve."""
+    def upstream_since(self):
+        """Since when nginx is known to serve by the file, as its time of modification says; None: it may not have read it yet."""
         try:
-            return max(0, time.time() - os.stat(self.upstream_path).st_mtime)
+            return os.stat(self.upstream_path).st_mtime or None
         except FileNotFoundError:
-            return 0
+            return None
 
     @explained
-    def write_upstream(self, content):
+    def upstream_loaded(self):
+        """Nginx has read the file just now."""
+        if os.path.exists(self.upstream_path):
+            os.utime(self.upstream_path)
+
+    @explained
+    def write_upstream(self, content, since=None):
         if content is None:
             if os.path.exists(self.upstream_path):
                 os.unlink(self.upstream_path)
@@ -237,7 +245,7 @@ class Host:
             return
         if not os.path.isdir(self.upstream["directory"]):
             raise ServiceError("The upstream directory %s does not exist: the role nginx creates it." % self.upstream["directory"])
-        write_atomically(self.upstream_path, content, 0o644)
+        write_atomically(self.upstream_path, content, 0o644, modified=since or 0)
 
     def run(self, command, timeout=60):
         """Exit status and output of a command of the droplet."""

@@ -291,12 +291,12 @@ def filename(path):
     return path.strip("/").replace("_", "_-").replace("/", "__")
 
 
-def upstream_text(name, port, address="127.0.0.1", backup=None):
+def upstream_text(name, port, address="127.0.0.1", backup=None, backup_address=None):
     """The servers of an nginx upstream; nginx asks the backup only where the first one fails."""
     lines = ["# The release of %s that serves; written by litefarm.platform.container_service, not by hand." % name]
     lines.append("server %s:%d max_fails=0;" % (address, port))
     if backup:
-        lines.append("server %s:%d backup;" % (address, backup))
+        lines.append("server %s:%d backup;" % (backup_address or address, backup))
     return "\n".join(lines) + "\n"
 
 

@@ -25,11 +25,10 @@ class Prober:
     def __init__(self, service, engine):
         self.service = service
         self.engine = engine
-        self.probes = service.params["probes"] or []
 
-    def check(self, container):
-        """The answers of one round."""
-        return [self._ask(probe, container) for probe in self.probes]
+    def check(self, container, declaration=None):
+        """The answers of one round to the probes of the service, or of the declaration that the container has of its own."""
+        return [self._ask(probe, container) for probe in (declaration or self.service.params)["probes"] or []]
 
     def _ask(self, probe, container):
         try:
@@ -47,15 +46,9 @@ class Prober:
             return Answer(probe["name"], False, "%s: %s" % (type(error).__name__, error))
 
     def target(self, container_port, container):
-        """The published address of a port, or the container's own one."""
-        slot_port = container.port
-        for port in self.service.params["ports"] or []:
-            if port["container"] == container_port:
-                hosts = self.service.params["ports"][0]["host"]
-                slot = hosts.index(slot_port) if slot_port in hosts else 0
-                address = port["address"]
-                return ("127.0.0.1" if address == "0.0.0.0" else address), port["host"][slot]
-        return self.engine.inspect(container.id).address, container_port
+        """Where this container publishes a port, or its own address. What is declared may be another container's by now."""
+        details = self.engine.inspect(container.id)
+        return details.published.get(container_port) or (details.address, container_port)
 
     @staticmethod
     def _http(probe, address, port):

@@ -47,6 +47,8 @@ class Release:
         # Whether the old container had to be started again, and whether nginx has never heard of the new one.
         self.went_back = False
         self.untouched = False
+        # Containers that this run has started.
+        self.awoken = set()
         # Since when nobody is connected to an old container, by its id.
         self.quiet = {}
 
@@ -83,23 +85,32 @@ class Release:
     def upstream_wanted(self, container, backup=None):
         if container is None:
             return None
-        port = backup.port if backup is not None and backup.running else None
-        return upstream_text(self.service.upstream["name"], container.port, self.address(), port)
+        if backup is None or not backup.running:
+            return upstream_text(self.service.upstream["name"], container.port, self.address(container))
+        return upstream_text(self.service.upstream["name"], container.port, self.address(container), backup.port, self.address(backup))
 
-    def address(self):
-        """Where nginx finds the published ports."""
-        address = self.params["ports"][0]["address"]
-        return "127.0.0.1" if address == "0.0.0.0" else address
+    def address(self, container):
+        """Where nginx finds the port that a container publishes, which is not always where the declared release would."""
+        published = self.engine.inspect(container.id).published.values()
+        return next((address for address, port in published if port == container.port), "127.0.0.1")
+
+    def loaded(self, content):
+        """Whether the upstream file says this, and nginx is known to have read it."""
+        return self.upstream == content and self.host.upstream_since() is not None
+
+    def check(self, container):
+        """Answers to the probes that the container was declared with: another release may have another port, or another health path."""
+        return self.prober.check(container, self.host.declaration(container.spec) if container.spec != self.spec else None)
 
     def unchanged(self):
         current = self.current
         if current is None or self.incoming or current.spec != self.spec or current.state != "running":
             return False
-        if self.service.rolling and self.upstream != self.upstream_wanted(current):
+        if self.service.rolling and not self.loaded(self.upstream_wanted(current)):
             return False
         if self.host.mount_changes(self.params["mounts"] or [], apply=False):
             return False
-        self.answers = self.prober.check(current)
+        self.answers = self.check(current)
         return all(answer.good for answer in self.answers)
 
     # -- operations ------------------------------------------------------------------------------------------------------------
@@ -167,7 +178,7 @@ class Release:
         self.observe()
         if not self.committed():
             self.require_serving()
-            alone = not self.service.rolling or self.upstream == self.upstream_wanted(self.incoming)
+            alone = not self.service.rolling or self.loaded(self.upstream_wanted(self.incoming))
             self.settle_steps(again=settled and alone)
             self.commit_steps()
         self.reconcile()
@@ -177,7 +188,7 @@ class Release:
 
     def require_serving(self):
         self.require_incoming("switch")
-        if not self.serves(self.incoming):
+        if not self.serves(self.incoming) or (self.service.rolling and self.host.upstream_since() is None):
             raise ServiceError("The declared release of %s is staged, but does not serve yet: run state: switch first." % self.name)
 
     def require_incoming(self, operation):
@@ -213,7 +224,12 @@ class Release:
         if self.service.upstream and self.host.read_upstream() is not None:
             self.changed = True
             self.host.write_upstream(None)
-            self.reload_upstream()
+            try:
+                self.reload_upstream()
+            except ServiceError:
+                # So that the next run finds that nginx has to be reloaded.
+                self.host.write_upstream(self.upstream)
+                raise
         for container in leftovers:
             self.changed = True
             if container.running:
@@ -253,10 +269,11 @@ class Release:
             self.watch(self.incoming, rounds, min(self.params["start_timeout"], 3 * rounds * self.params["probe_interval"]))
             if self.service.rolling:
                 self.reload_upstream()
+            self.settle_steps(run=lambda steps: steps())
         except (Bad, ServiceError):
             self.undo()
             return
-        self.settle_steps()
+        # Nothing of this says that the release is bad: it only stops and renames, and the next run goes on with it.
         self.commit_steps()
 
     def revive(self):
@@ -270,7 +287,8 @@ class Release:
             self.watch(current, self.params["healthy_after"], self.params["start_timeout"])
         except (Bad, ServiceError) as error:
             raise self.report(current, error, started, "It is the declared release, so there is nothing to go back to; nothing was removed.") from error
-        if self.service.rolling and self.upstream != self.upstream_wanted(current):
+        if self.service.rolling and not self.loaded(self.upstream_wanted(current)):
+            self.changed = True
             self.write(self.upstream_wanted(current))
             self.reload_upstream()
 
@@ -286,6 +304,7 @@ class Release:
     def start(self, container):
         if not self.engine.inspect(container.id).running:
             self.changed = True
+            self.awoken.add(container.id)
             self.engine.start(container.id)
 
     # -- stage -----------------------------------------------------------------------------------------------------------------
@@ -389,18 +408,25 @@ class Release:
 
     def switch_upstream(self):
         served_before = upstream_port(self.host.read_upstream()) == self.incoming.port
+        since, unheard = self.host.upstream_since(), self.unheard(self.incoming)
         self.write(self.upstream_wanted(self.incoming, backup=self.current))
         self.reached("write")
         try:
             self.command("validate")
         except ServiceError:
             if not served_before:
-                self.write(self.upstream_wanted(self.current))
-                self.untouched = True
+                self.write(self.upstream_wanted(self.current), since if unheard else None)
+                self.untouched = unheard
             raise
         self.reached("validate")
-        self.command("reload")
+        # Also if the file has been there before: the new one has to settle for its full time from now on.
+        self.load()
         self.reached("reload")
+
+    def unheard(self, container):
+        """Whether nginx cannot have heard of a container: this run has started it, or nginx has read no file since there is one."""
+        since = self.host.upstream_since()
+        return container.id in self.awoken or (since is not None and since < container.created)
 
     def switch_containers(self):
         old, new = self.current, self.incoming
@@ -420,29 +446,38 @@ class Release:
         self.watch(new, self.params["healthy_after"], self.params["start_timeout"])
         self.reached("probe")
 
-    def write(self, content):
+    def write(self, content, since=None):
+        """`since`: when nginx has read such a file, if it is known to serve by it all the time."""
         if self.host.read_upstream() != content:
             self.changed = True
-            self.host.write_upstream(content)
+            self.host.write_upstream(content, since)
 
     def command(self, which):
         command = self.service.upstream[which]
         if command:
             code, output = self.host.run(command)
             if code != 0:
+                explain = self.service.upstream.get("explain") if which == "reload" else None
+                output = "\n".join(filter(None, [output, self.host.run(explain)[1] if explain else ""]))
                 raise ServiceError("The upstream's %s command (%s) failed with exit code %d: %s" % (which, " ".join(command), code, output))
 
     def reload_upstream(self):
         self.command("validate")
+        self.load()
+
+    def load(self):
+        """Have nginx read the upstream file; the command fails if nginx does not take it over."""
         self.command("reload")
+        self.host.upstream_loaded()
 
     # -- settle ----------------------------------------------------------------------------------------------------------------
 
-    def settle_steps(self, again=False):
+    def settle_steps(self, again=False, run=None):
         """The new release is watched at work; then the old one is asked no more, and ends what it was asked before."""
-        self.guarded(self.look_again if again else self.watch_at_work)
+        run = run or self.guarded
+        run(self.look_again if again else self.watch_at_work)
         if self.service.rolling:
-            self.guarded(self.stand_alone)
+            run(self.stand_alone)
             if self.current is not None:
                 self.drain(self.current, 0 if again else self.params["drain_quiet"])
             self.reached("drain")
@@ -452,8 +487,9 @@ class Release:
         self.watch_for(0, 1)
 
     def watch_at_work(self):
-        """Until it has served for as long as `settle` says; other services may have been switched meanwhile."""
-        served = self.host.upstream_age() if self.service.rolling else 0
+        """Until it has served for as long as `settle` says since the last switch; other services may have been switched meanwhile."""
+        since = self.host.upstream_since() if self.service.rolling else None
+        served = max(0, self.clock.now() - since) if since is not None else 0
         self.watch_for(max(0, self.params["settle"] - served), self.params["healthy_after"])
         self.reached("settle")
 
@@ -465,7 +501,7 @@ class Release:
         while True:
             # It may have crashed while other services were switched, and be up again.
             self.check_runs(container, 0)
-            self.answers = self.prober.check(container)
+            self.answers = self.check(container)
             if self.service.rolling and old is not None:
                 self.count_connections(old)
             well = all(answer.good for answer in self.answers)
@@ -477,14 +513,15 @@ class Release:
             self.clock.sleep(self.params["probe_interval"])
 
     def stand_alone(self):
-        if self.host.read_upstream() != self.upstream_wanted(self.incoming):
+        self.upstream = self.host.read_upstream()
+        if not self.loaded(self.upstream_wanted(self.incoming)):
             self.write(self.upstream_wanted(self.incoming))
             self.reload_upstream()
         self.reached("alone")
 
     def count_connections(self, container):
         """Event streams do not count: they never end by themselves, and are cut at the very last."""
-        left = self.host.connections(self.address(), container.port, self.service.upstream["stream_source"])
+        left = self.host.connections(self.address(container), container.port, self.service.upstream["stream_source"])
         if left:
             self.quiet.pop(container.id, None)
         else:
@@ -712,7 +749,7 @@ class Release:
         good = 0
         while True:
             self.check_runs(container, restarts)
-            self.answers = self.prober.check(container)
+            self.answers = self.check(container)
             good = good + 1 if all(answer.good for answer in self.answers) else 0
             if good >= rounds:
                 return

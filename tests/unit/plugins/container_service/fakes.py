@@ -93,8 +93,9 @@ class Clock:
 class One:
     """A container."""
 
-    def __init__(self, number, name, body):
+    def __init__(self, number, name, body, created):
         self.id = "id%d" % number
+        self.created = created
         self.name = name
         self.body = body
         self.state = "created"
@@ -132,9 +133,10 @@ class Droplet:
         self.removed_images = []
         self.networks = set()
         self.kept = []
-        self.written_at = 0
+        self.read_at = None
         self.connected = {}
         self.left_out = None
+        self.judged = []
 
     def image(self, reference):
         return self.images.setdefault(reference, "sha256:%s" % reference)
@@ -179,7 +181,16 @@ class Engine:
     def containers(self, name, label="service"):
         found = [c for c in self._containers().values() if c.body["Labels"].get(LABEL + label) == name]
         return [
-            Container({"Id": c.id, "Names": ["/" + c.name], "State": c.state, "ImageID": self.droplet.image(c.body["Image"]), "Labels": c.body["Labels"]})
+            Container(
+                {
+                    "Id": c.id,
+                    "Names": ["/" + c.name],
+                    "State": c.state,
+                    "ImageID": self.droplet.image(c.body["Image"]),
+                    "Created": int(c.created),
+                    "Labels": c.body["Labels"],
+                }
+            )
             for c in found
         ]
 
@@ -197,7 +208,7 @@ class Engine:
                     "FinishedAt": c.finished_at,
                 },
                 "RestartCount": c.restarts,
-                "HostConfig": {"RestartPolicy": {"Name": c.policy}},
+                "HostConfig": {"RestartPolicy": {"Name": c.policy}, "PortBindings": c.body.get("HostConfig", {}).get("PortBindings")},
                 "Config": {"StopTimeout": 10, "Env": c.body["Env"]},
                 "Image": self.droplet.image(c.body["Image"]),
             }
@@ -231,7 +242,7 @@ class Engine:
         if self.droplet.named(name):
             raise ServiceError("The name %s is taken" % name)
         self.droplet.count += 1
-        container = One(self.droplet.count, name, body)
+        container = One(self.droplet.count, name, body, self.droplet.clock.seconds)
         self._containers()[container.id] = container
         return container.id
 
@@ -325,12 +336,15 @@ class Host:
     def read_upstream(self):
         return self.droplet.file
 
-    def upstream_age(self):
-        return self.droplet.clock.seconds - self.droplet.written_at
+    def upstream_since(self):
+        return self.droplet.read_at
 
-    def write_upstream(self, content):
+    def upstream_loaded(self):
+        self.droplet.read_at = self.droplet.clock.seconds if self.droplet.file is not None else None
+
+    def write_upstream(self, content, since=None):
         self.droplet.file = content
-        self.droplet.written_at = self.droplet.clock.seconds
+        self.droplet.read_at = since
 
     def run(self, command, timeout=60):
         if command[0] in self.droplet.refuses:
@@ -351,7 +365,8 @@ class Prober:
     def __init__(self, droplet):
         self.droplet = droplet
 
-    def check(self, container):
+    def check(self, container, declaration=None):
+        self.droplet.judged.append((container.name, declaration))
         seen = self.droplet.containers[container.id]
         good = seen.state == "running" and seen.body["Image"] not in self.droplet.unwell
         return [Answer("liveness", good, "fake")]

@@ -7,6 +7,7 @@ import os
 import socket
 import stat
 import sys
+import time
 
 import pytest
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service import host
@@ -90,6 +91,18 @@ def test_upstream_file(tmp_path):
     droplet.upstream["directory"] = "/no/such"
     with pytest.raises(ServiceError, match="the role nginx creates it"):
         droplet.write_upstream("x")
+
+
+def test_the_upstream_file_says_since_when_nginx_serves_by_it(tmp_path):
+    droplet = host.Host("web", "/nowhere", {"name": "web", "directory": str(tmp_path)})
+    droplet.upstream_loaded()
+    assert droplet.upstream_since() is None
+    droplet.write_upstream("server 127.0.0.1:1;\n")
+    assert droplet.upstream_since() is None
+    droplet.upstream_loaded()
+    assert abs(droplet.upstream_since() - time.time()) < 5
+    droplet.write_upstream("server 127.0.0.1:2;\n", 1234.5)
+    assert droplet.upstream_since() == 1234.5
 
 
 def test_full_disk_is_explained(tmp_path):

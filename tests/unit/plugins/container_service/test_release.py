@@ -87,6 +87,159 @@ def test_new_one_stays_if_it_is_unknown_whom_nginx_asks():
     assert droplet.serving() == "new:1" and droplet.running() == ["web"]
 
 
+def test_a_reload_that_does_not_take_effect_leaves_the_old_one_serving_and_the_file_as_nginx_has_it():
+    droplet = fakes.Droplet(True)
+    fakes.run(droplet, "rolling", "good:1")
+    before = droplet.file
+    upstream = dict(fakes.parameters("rolling", "new:1")["upstream"], explain=["journal"])
+    droplet.refuses |= {"reload", "journal"}
+    for _twice in range(2):
+        error = fails(droplet, "rolling", "new:1", upstream=upstream)
+        assert "reload says no\njournal says no" in error.message
+        assert (droplet.file, droplet.serving()) == (before, "good:1")
+        assert "web" in droplet.running() and droplet.named("web.previous.1") is None
+    droplet.refuses.clear()
+    fakes.run(droplet, "rolling", "new:1")
+    assert droplet.serving() == "new:1" and droplet.running() == ["web"]
+
+
+def test_a_refused_file_does_not_remove_what_nginx_may_have_loaded_in_an_earlier_run():
+    """The earlier run was killed while it went back: nginx asks the new one, the file names the old one."""
+    droplet = fakes.Droplet(True)
+    fakes.run(droplet, "rolling", "old:1")
+    for operation in ("stage", "switch", "settle"):
+        fakes.run(droplet, "rolling", "new:1", operation=operation)
+    droplet.unwell.add("new:1")
+    with pytest.raises(fakes.Killed):
+        fakes.run(droplet, "rolling", "new:1", operation="commit", fault="unwrite")
+    droplet.unwell.clear()
+    assert (droplet.serving(), fakes.ports_of(droplet.file)) == ("new:1", [15000])
+    droplet.refuses.add("validate")
+    fails(droplet, "rolling", "new:1")
+    assert droplet.serving() == "new:1" and fakes.ports_of(droplet.file) == [15000]
+
+
+def test_what_nginx_has_not_read_is_not_unchanged():
+    droplet = fakes.Droplet(True)
+    fakes.run(droplet, "rolling", "good:1")
+    wanted, droplet.file, droplet.loaded = droplet.file, "server 127.0.0.1:9;\n", [9]
+    droplet.refuses.add("reload")
+    for _twice in range(2):
+        assert "reload says no" in fails(droplet, "rolling", "good:1").message
+    droplet.refuses.clear()
+    assert fakes.run(droplet, "rolling", "good:1").changed
+    assert (droplet.file, droplet.serving()) == (wanted, "good:1")
+    assert not fakes.run(droplet, "rolling", "good:1").changed
+
+
+def test_absent_is_tried_again_where_nginx_was_not_reloaded():
+    droplet = fakes.Droplet(True)
+    fakes.run(droplet, "rolling", "good:1")
+    droplet.refuses.add("reload")
+    fails(droplet, "rolling", "good:1", operation="absent")
+    assert droplet.serving() == "good:1"
+    droplet.refuses.clear()
+    fakes.run(droplet, "rolling", "good:1", operation="absent")
+    assert droplet.loaded == [] and droplet.file is None
+
+
+def settling(droplet, update, **more):
+    """How long the release under way is watched while it serves, in the run that follows."""
+    times = {}
+    made = fakes.release(droplet, update, "b:1", settle=50, **more)
+    made.reached = lambda step: times.setdefault(step, droplet.clock.seconds)
+    made.present()
+    return times["settle"] - times["reload" if update == "rolling" else "probe"]
+
+
+@pytest.mark.parametrize(("update", "step"), [("rolling", "write"), ("rolling", "reload"), ("rolling", "settle"), ("rolling", "alone"), ("recreate", "start"), ("recreate", "settle")])
+def test_a_release_settles_for_its_full_time_after_a_resume(update, step):
+    droplet = fakes.Droplet(update == "rolling")
+    fakes.run(droplet, update, "a:1")
+    with pytest.raises(fakes.Killed):
+        fakes.run(droplet, update, "b:1", settle=50, fault=step)
+    droplet.clock.sleep(3600)
+    assert settling(droplet, update) >= 50
+
+
+def test_a_release_that_dies_after_a_resume_is_taken_back():
+    """Settling is what finds it: it dies after the time that is left if the hour before counts."""
+    droplet = fakes.Droplet(True)
+    fakes.run(droplet, "rolling", "a:1")
+    with pytest.raises(fakes.Killed):
+        fakes.run(droplet, "rolling", "b:1", settle=50, fault="write")
+    droplet.clock.sleep(3600)
+    dies = droplet.clock.seconds + 20
+    droplet.clock.at_sleep.append(lambda: droplet.unwell.add("b:1") if droplet.clock.seconds > dies else None)
+    assert "stopped answering" in fails(droplet, "rolling", "b:1", settle=50).message
+    assert droplet.serving() == "a:1"
+
+
+def test_time_since_the_switch_of_the_same_run_counts_and_that_of_an_earlier_one_does_not():
+    droplet = fakes.Droplet(True)
+    fakes.run(droplet, "rolling", "a:1")
+    waits = []
+    for pause in (30, 3600):
+        for operation in ("stage", "switch"):
+            fakes.run(droplet, "rolling", "b:1", operation=operation)
+        began = droplet.clock.seconds
+        droplet.clock.sleep(30)
+        if pause == 30:
+            with pytest.raises(fakes.Killed):
+                fakes.run(droplet, "rolling", "b:1", operation="settle", settle=50, fault="settle")
+        else:
+            fakes.run(droplet, "rolling", "b:1", operation="settle", settle=50)
+        waits.append(droplet.clock.seconds - began)
+        droplet.clock.sleep(3600)
+    assert all(50 <= waited < 60 for waited in waits), waits
+
+
+@pytest.mark.parametrize("operation", ["settle", "commit"])
+def test_what_nginx_has_not_been_told_is_not_settled(operation):
+    droplet = fakes.Droplet(True)
+    fakes.run(droplet, "rolling", "a:1")
+    fakes.run(droplet, "rolling", "b:1", operation="stage")
+    with pytest.raises(fakes.Killed):
+        fakes.run(droplet, "rolling", "b:1", operation="switch", fault="write")
+    assert "run state: switch first" in fails(droplet, "rolling", "b:1", operation=operation).message
+    assert droplet.serving() == "a:1"
+    for phase in ("switch", operation):
+        fakes.run(droplet, "rolling", "b:1", operation=phase)
+    assert droplet.serving() == "b:1"
+
+
+@BOTH
+def test_an_interrupted_release_that_crashed_once_does_not_fail_the_next_one(update):
+    droplet = fakes.Droplet(update == "rolling")
+    fakes.run(droplet, update, "v1:1")
+    for operation in ("stage", "switch"):
+        fakes.run(droplet, update, "v2:1", operation=operation)
+    droplet.named("web.next").restarts = 1
+    fakes.run(droplet, update, "v3:1")
+    assert droplet.serving() == "v3:1" and droplet.running() == ["web"]
+    assert sorted(c.body["Image"] for c in droplet.containers.values()) == ["v1:1", "v3:1"]
+
+
+NEW_PORTS = [{"container": 8080, "address": "10.0.0.5", "host": [16000, 16001]}]
+
+
+def test_a_retained_release_is_judged_and_asked_where_it_is_when_the_ports_have_changed():
+    droplet = fakes.Droplet(True)
+    fakes.run(droplet, "rolling", "old:1", probes=[])
+    before = droplet.file
+    new = {"ports": NEW_PORTS, "probes": [{"name": "new", "kind": "http", "port": 8080}]}
+    made = fakes.run(droplet, "rolling", "new:1", **new)
+    assert "server 10.0.0.5:16000 max_fails=0;" in droplet.file
+    asked, droplet.judged[:] = [], []
+    made = fakes.release(droplet, "rolling", "new:1", **new)
+    made.host.connections = lambda address, port, besides: asked.append((address, port)) or 0
+    made.revert()
+    assert droplet.file == before and droplet.serving() == "old:1"
+    assert set(asked) == {("10.0.0.5", 16000)}
+    assert {name for name, _declaration in droplet.judged} == {"web.previous.1"}
+    assert all(declaration["probes"] == [] for _name, declaration in droplet.judged)
+
+
 @BOTH
 def test_stopped_current_release_is_started(update):
     droplet = fakes.Droplet(update == "rolling")
