@@ -13,8 +13,8 @@ short_description: Have images on a droplet before they are needed
 version_added: 0.1.0
 description:
   - Pulls those images that the droplet does not have. So a release loses no time with it, and holds no lock meanwhile.
-  - Before that it removes images of the same names that no container uses, not even a stopped one. Releases that failed before they had a container
-    have left them.
+  - Removes nothing, and has other runs keep these images for an hour although no container uses them yet. M(litefarm.platform.container_service)
+    removes what releases have left when it stages or commits the next one of the service.
 author:
   - LiteFarm platform maintainers (@LiteFarmOrg)
 requirements:
@@ -35,6 +35,10 @@ options:
     type: list
     elements: str
     required: true
+  state_directory:
+    description: Directory of the host for what M(litefarm.platform.container_service) keeps.
+    type: path
+    default: /var/lib/litefarm
 seealso:
   - module: litefarm.platform.container_service
 """
@@ -47,11 +51,6 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-removed:
-  description: Ids of images that were removed.
-  returned: success
-  type: list
-  elements: str
 pulled:
   description: The images that were missing.
   returned: success
@@ -62,27 +61,35 @@ pulled:
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.litefarm.platform.plugins.module_utils import run_number
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.engine import Engine, EngineMissing
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import ServiceError, reference, repository
+from ansible_collections.litefarm.platform.plugins.module_utils.container_service.host import Host
+from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import ServiceError, reference
 
 
-def unused(engine, wanted):
-    """Images of the wanted names that nobody uses and nobody wants."""
-    names = {repository(image) for image in wanted}
-    kept = {engine.image_id(reference(image)) for image in wanted}
-    others = [image_id for image_id, pulled in engine.images().items() if image_id not in kept and names & {repository(name) for name in pulled}]
-    return [image_id for image_id in others if not engine.image_in_use(image_id)]
+def pull(engine, host, wanted):
+    """Have the images, those that are there already too, and keep them from being removed before they are used."""
+    for image in wanted:
+        host.want_image(image)
+    for image in [image for image in wanted if engine.image_id(image) is None]:
+        engine.pull(image)
+        # Pulling may have taken long.
+        host.want_image(image)
 
 
 def main():
-    module = AnsibleModule(argument_spec=dict(images=dict(type="list", elements="str", required=True), **run_number.OPTION), supports_check_mode=True)
-    engine, missing, removed = Engine(), module.params["images"], []
+    module = AnsibleModule(
+        argument_spec=dict(
+            images=dict(type="list", elements="str", required=True),
+            state_directory=dict(type="path", default="/var/lib/litefarm"),
+            **run_number.OPTION,
+        ),
+        supports_check_mode=True,
+    )
+    engine, missing = Engine(), module.params["images"]
     try:
         run_number.require(module.params["run_number"], module.check_mode)
         missing = [image for image in missing if engine.image_id(reference(image)) is None]
-        if missing and not module.check_mode:
-            removed = [image_id for image_id in unused(engine, module.params["images"]) if engine.remove_image(image_id)]
-        for image in [] if module.check_mode else missing:
-            engine.pull(reference(image))
+        if not module.check_mode:
+            pull(engine, Host("image_pull", module.params["state_directory"]), [reference(image) for image in module.params["images"]])
     except EngineMissing as error:
         # A fresh droplet in check mode has none of them, and nothing to ask.
         if not module.check_mode:
@@ -91,7 +98,7 @@ def main():
         module.fail_json(msg=str(error))
     except ServiceError as error:
         module.fail_json(msg=error.report())
-    module.exit_json(changed=bool(missing), pulled=missing, removed=removed)
+    module.exit_json(changed=bool(missing), pulled=missing)
 
 
 if __name__ == "__main__":

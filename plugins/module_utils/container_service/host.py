@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import functools
+import hashlib
 import json
 import os
 import shutil
@@ -20,6 +22,7 @@ from .model import ServiceError, filename
 ESTABLISHED = "01"
 OUTPUTS = "/var/log/litefarm"
 OUTPUTS_KEPT = 50  # files of one one-shot
+WANTED_FOR = 3600  # seconds; as long as the deploy lock lasts
 
 
 class Clock:
@@ -114,6 +117,7 @@ class Host:
         self.name = name
         self.root = state_directory
         self.services = "%s/services/%s" % (state_directory, name)
+        self.wanted = "%s/images_wanted" % state_directory
         self.lock_path = "%s/container_service/%s.lock" % (state_directory, name)
         self.upstream = upstream
         self.upstream_path = "%s/%s.conf" % (upstream["directory"], upstream["name"]) if upstream else None
@@ -188,6 +192,37 @@ class Host:
             shutil.rmtree(self.services)
             return True
         return False
+
+    # -- images that a run has pulled and not started yet ----------------------------------------------------------------------
+
+    @explained
+    def want_image(self, reference):
+        """A run is going to need this image: no other run removes it for WANTED_FOR seconds."""
+        os.makedirs(self.wanted, mode=0o755, exist_ok=True)
+        write_atomically(self._wanted_path(reference), reference, 0o600)
+
+    @explained
+    def wanted_images(self, now):
+        """Their references. Older ones are forgotten: their run has ended, or waits for a lock that has expired."""
+        found = []
+        for entry in os.listdir(self.wanted) if os.path.isdir(self.wanted) else []:
+            path = "%s/%s" % (self.wanted, entry)
+            # Another service may be forgetting the same one.
+            with contextlib.suppress(FileNotFoundError):
+                if now - os.stat(path).st_mtime > WANTED_FOR:
+                    os.unlink(path)
+                elif not entry.startswith("."):
+                    with open(path, encoding="utf-8") as file:
+                        found.append(file.read())
+        return found
+
+    @explained
+    def forget_wanted_image(self, reference):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._wanted_path(reference))
+
+    def _wanted_path(self, reference):
+        return "%s/%s" % (self.wanted, hashlib.sha256(reference.encode()).hexdigest())
 
     @explained
     def mount_changes(self, mounts, apply):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 
-from .model import ServiceError, upstream_port, upstream_text
+from .model import ServiceError, repository, upstream_port, upstream_text
 
 LOG_LINES = 30
 DRAIN_PAUSE = 0.2  # seconds
@@ -135,6 +135,7 @@ class Release:
     def run(self):
         """The one-shots alone: no container of the service is touched."""
         self.resolve()
+        self.host.want_image(self.service.reference)
         self.observe()
         self.changed = True
         with self.refusing():
@@ -318,6 +319,8 @@ class Release:
     def prepare(self):
         self.reached("image")
         with self.refusing():
+            # Also here: releases that fail one after the other are never committed, and would fill the disk.
+            self.prune_folders(keep={c.spec for c in self.containers} | {self.spec})
             self.prepare_files()
             self.reached("files")
             self.run_one_shots()
@@ -559,6 +562,7 @@ class Release:
         self.reached("retire")
         self.engine.rename(new.id, self.name)
         self.reached("name")
+        self.host.forget_wanted_image(new.image)
         self.observe()
         self.prune()
         self.reached("prune")
@@ -588,13 +592,31 @@ class Release:
         self.prune_folders(keep={c.spec for c in self.engine.containers(self.name)})
 
     def prune_folders(self, keep):
-        """Only images of this service's own releases are ours to remove, and only if nobody else uses them."""
+        """Releases without a container go, and their images. Only images of this service's own releases are ours to remove."""
+        wanted = {self.engine.image_id(reference) for reference in self.host.wanted_images(self.clock.now())} - {None}
         for spec, image_id in self.host.releases().items():
-            if spec not in keep:
-                # The declared image may be about to be released: a retained one, whose turn it was to go, is wanted again.
-                if image_id and image_id != self.image_id and not self.engine.image_in_use(image_id):
-                    self.engine.remove_image(image_id)
-                self.host.remove_release(spec)
+            # An image that another run is going to need stays, and its folder, so that a later run still finds it.
+            if spec in keep or (image_id in wanted and image_id != self.image_id):
+                continue
+            # The declared image may be about to be released: a retained one, whose turn it was to go, is wanted again.
+            if image_id and image_id != self.image_id and not self.engine.image_in_use(image_id):
+                self.engine.remove_image(image_id)
+            self.host.remove_release(spec)
+        for image_id in self.leftover_images(wanted | {self.image_id}):
+            self.engine.remove_image(image_id)
+
+    def leftover_images(self, wanted):
+        """Images of the service's name that no container uses: of runs that failed before they had even a folder.
+
+        A name with a digest is one that the platform builds; other images of postgres, for one, may be a person's.
+        """
+        reference = self.service.reference or ""
+        if "@" not in reference:
+            return []
+        name = repository(reference)
+        found = [image_id for image_id, pulled in self.engine.images().items() if image_id not in wanted and name in map(repository, pulled)]
+        kept = set(self.host.releases().values())
+        return [image_id for image_id in found if image_id not in kept and not self.engine.image_in_use(image_id)]
 
     # -- reconcile -------------------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.engine import Container, Details
+from ansible_collections.litefarm.platform.plugins.module_utils.container_service.host import WANTED_FOR
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import LABEL, Service, ServiceError
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.probes import Answer
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.release import Release
@@ -137,6 +138,7 @@ class Droplet:
         self.connected = {}
         self.left_out = None
         self.judged = []
+        self.wanted = {}
 
     def image(self, reference):
         return self.images.setdefault(reference, "sha256:%s" % reference)
@@ -220,11 +222,15 @@ class Engine:
     def pull(self, reference):
         return self.droplet.image(reference)
 
+    def images(self):
+        return {image_id: [reference] for reference, image_id in self.droplet.images.items()}
+
     def image_in_use(self, image_id):
         return any(self.droplet.image(c.body["Image"]) == image_id for c in self._containers().values())
 
     def remove_image(self, image_id):
         self.droplet.removed_images.append(image_id)
+        self.droplet.images = {reference: other for reference, other in self.droplet.images.items() if other != image_id}
 
     def network(self, name):
         return name in self.droplet.networks or None
@@ -326,6 +332,15 @@ class Host:
     def remove_all(self):
         gone, self.droplet.folders = bool(self.droplet.folders), {}
         return gone
+
+    def want_image(self, reference):
+        self.droplet.wanted[reference] = self.droplet.clock.seconds
+
+    def wanted_images(self, now):
+        return [reference for reference, since in self.droplet.wanted.items() if now - since <= WANTED_FOR]
+
+    def forget_wanted_image(self, reference):
+        self.droplet.wanted.pop(reference, None)
 
     def mount_changes(self, mounts, apply):
         return []
