@@ -22,6 +22,10 @@ options:
     type: list
     elements: path
     default: [/, /srv, /var/lib/docker]
+  database:
+    description: The data folder of PostgreSQL, of which it is returned whether it has a database.
+    type: path
+    default: /srv/litefarm/postgres/pgdata
   services:
     description: Services of which it is returned what runs; none are looked for by default.
     type: list
@@ -121,6 +125,11 @@ ansible_facts:
           description: Whether the droplet is itself a container, as in the lab.
           type: bool
           returned: always
+        database:
+          description: Whether O(database) has the files of a PostgreSQL server.
+          type: bool
+          returned: always
+          sample: true
         default_interface:
           description: Interface of the default route; empty strings and 0 where there is none.
           type: dict
@@ -234,6 +243,11 @@ def disk_facts(paths: list[str]) -> dict[str, dict[str, int]]:
     return disks
 
 
+def has_database(folder: str) -> bool:
+    # The file that initdb writes first, and that the server looks for.
+    return read(os.path.join(folder, "PG_VERSION")).strip() != ""
+
+
 class SocketConnection(http.client.HTTPConnection):
     def __init__(self, path: str) -> None:
         super().__init__("localhost", timeout=2)
@@ -262,6 +276,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "paths": {"type": "list", "elements": "path", "default": ["/", "/srv", "/var/lib/docker"]},
+            "database": {"type": "path", "default": "/srv/litefarm/postgres/pgdata"},
             "services": {"type": "list", "elements": "str", "default": []},
             "images": {"type": "list", "elements": "str", "default": []},
         },
@@ -282,6 +297,7 @@ def main() -> None:
         "litefarm_droplet": {
             **network_facts(ask("address", "show"), routes),
             "container": os.path.exists("/run/systemd/container"),
+            "database": has_database(module.params["database"]),
             "disk": disk_facts(module.params["paths"]),
             "docker": docker_facts(DOCKER_SOCKET),
             "python_version": platform.python_version(),
