@@ -14,6 +14,7 @@ except ImportError:
     x509 = serialization = None
 
 from ansible_collections.litefarm.platform.plugins.module_utils import droplet_rules, object_storage, secret_rules
+from ansible_collections.litefarm.platform.plugins.plugin_utils import deployed_secrets
 from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import ControlNodeAction, evaluate, report
 
 # The variables that name the environment's buckets.
@@ -36,7 +37,8 @@ class ActionModule(ControlNodeAction):
         groups = task_vars["groups"]
         droplets = groups.get("litefarm") or []
         requirements = arguments["requirements"]
-        secrets = self._secrets(arguments["secrets"], groups, task_vars)
+        # What another vault lacks must not be made.
+        secrets = self._foreign_vault(task_vars) or self._secrets(arguments["secrets"], groups, task_vars)
         problems = droplet_rules.environment_problems(
             {host: hostvars[host].get("litefarm_environment") for host in droplets}, {host: hostvars[host].get("inventory_dir") for host in droplets}
         )
@@ -57,6 +59,12 @@ class ActionModule(ControlNodeAction):
             # The version is looked at as a variable and as a release.
             result.update(failed=True, msg=report(list(dict.fromkeys(problems))))
         return result
+
+    def _foreign_vault(self, task_vars):
+        answers = {host: task_vars["hostvars"][host].get("litefarm_preflight") or {} for host in task_vars["ansible_play_hosts_all"]}
+        facts = {host: (answer.get("ansible_facts") or {}).get("litefarm_droplet") or {} for host, answer in answers.items()}
+        deployed = {host: droplet["deployed_with"] for host, droplet in facts.items() if "deployed_with" in droplet}
+        return deployed_secrets.foreign(deployed, self._templar, self._loader, task_vars, self.places(task_vars).vault())
 
     def _secrets(self, secrets, groups, task_vars):
         wanted = secret_rules.needed(secrets, dict(groups))

@@ -12,6 +12,7 @@ import re
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.parameters import remove_values
+from ansible.module_utils.parsing.convert_bool import boolean
 
 from ansible_collections.litefarm.platform.plugins.module_utils import droplet_rules, secret_rules
 from ansible_collections.litefarm.platform.plugins.module_utils.variables import first_sentence, independent, misspelled, not_text, out_of_range
@@ -50,6 +51,7 @@ class ActionModule(ControlNodeAction):
             problems += droplet_rules.droplet_problems(host, facts, arguments["requirements"])
             problems += droplet_rules.room_problems(host, running, releases)
         variables = dict(task_vars, ansible_facts=dict(task_vars.get("ansible_facts") or {}, **facts))
+        problems += self._database(variables)
         problems += self._variables(host, arguments, variables, places, facts)
         outdated = droplet_rules.outdated(running, releases)
         result.update(changed=False, ansible_facts=facts, running=running, outdated=outdated, problems=problems)
@@ -102,6 +104,18 @@ class ActionModule(ControlNodeAction):
             if wrong:
                 by_name["litefarm_private_address"] = wrong
         return problems + independent(by_name, variables)
+
+    def _database(self, task_vars):
+        """A sentence if this run would give users an empty database. A droplet that did not answer is reported already."""
+        has_one = (task_vars["ansible_facts"].get("litefarm_droplet") or {}).get("database")
+        if "postgres" not in task_vars["group_names"] or has_one is not False:
+            return []
+        _spec, defaults, inner = self._load_role("postgres")
+        variables = {**defaults, **inner, **task_vars}
+        templar = self._templar.copy_with_new_env(available_variables=variables)
+        new, reason = evaluate(templar, variables, "postgres_new_database")
+        # A value that is no boolean is told by the check of variables.
+        return [] if reason or boolean(new, strict=False) else [evaluate(templar, variables, "postgres__no_cluster")[0]]
 
     def _wiring(self, task_vars):
         """Variables that the wiring defines for itself. One with a role's prefix must still be in the role's specs."""

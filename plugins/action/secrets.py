@@ -15,7 +15,7 @@ from ansible_collections.litefarm.platform.plugins.module_utils.droplet_rules im
 from ansible_collections.litefarm.platform.plugins.module_utils.secret_rules import needed, previous, rotated_together, rotation_meaning
 from ansible_collections.litefarm.platform.plugins.module_utils.variables import short_path
 from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import ControlNodeAction, evaluate
-from ansible_collections.litefarm.platform.plugins.plugin_utils import vault_file
+from ansible_collections.litefarm.platform.plugins.plugin_utils import deployed_secrets, vault_file
 from ansible_collections.litefarm.platform.plugins.plugin_utils.vault_file import SecretError
 
 display = Display()
@@ -57,13 +57,19 @@ class ActionModule(ControlNodeAction):
         return result
 
     def _create(self, vault, secrets, task_vars):
+        asked = {host: task_vars["hostvars"][host].get("litefarm_secrets_in_use") or {} for host in task_vars["groups"]["litefarm"]}
+        deployed = {host: answer["deployed_with"] for host, answer in asked.items() if answer.get("deployed_with")}
+        told = deployed_secrets.foreign(deployed, self._templar, self._loader, task_vars, vault.name)
+        if told:
+            raise SecretError("Nothing was changed. %s" % told[0])
+        silent = sorted(host for host, answer in asked.items() if answer.get("problem"))
         present = {secret["name"]: evaluate(self._templar, task_vars, secret["name"])[0] for secret in secrets if secret["name"] in task_vars}
         created = vault_file.create_missing(secrets, dict(present, **vault.values), vault.name)
         self._write(vault, created)
         supplied = [secret for secret in secrets if secret["kind"] == "supplied" and not present.get(secret["name"])]
         shared = [secret for secret in secrets if secret.get("used_by")]
         answer = {"changed": bool(created), "created": sorted(created), "to_supply": [secret["name"] for secret in supplied]}
-        return answer, report(vault.name, created, supplied, shared, self._task.check_mode)
+        return answer, report(vault.name, created, supplied, shared, silent, self._task.check_mode)
 
     def _rotate(self, vault, secrets, wanted, phase, task_vars):
         """With every droplet or not at all: one that was left out would be refused as soon as the old value is."""
@@ -125,6 +131,8 @@ def renewable(secrets, wanted, vault):
                 "Only a person can supply %s (%s): put the new value in with ansible-vault edit %s, run site.yml, and have the old one revoked where it "
                 "comes from." % (secret["name"], secret["obtain"], vault)
             )
+    if not rotation_meaning(renewed):
+        raise SecretError("%s stays the same: droplets know this vault by it. Rotate the others by their names." % renewed[0]["name"])
     return renewed
 
 
@@ -181,7 +189,7 @@ class VaultFile:
         vault_file.write_private(self._path, encrypted.decode())
 
 
-def report(path, created, supplied, shared, check_mode):
+def report(path, created, supplied, shared, silent, check_mode):
     verb = "would be created" if check_mode else "created"
     lines = ["Every secret that can be created is there already."] if not created else ["%s in %s:" % (verb.capitalize(), path)]
     lines += ["  %s" % name for name in created]
@@ -190,6 +198,11 @@ def report(path, created, supplied, shared, check_mode):
     for title, members in (("Only a person can supply, and it is needed", required), ("Only a person can supply, if it is wanted", optional)):
         if members:
             lines += ["%s (ansible-vault edit %s):" % (title, path)] + ["  %s: %s" % (secret["name"], secret["obtain"]) for secret in members]
+    if silent:
+        lines += [
+            "%s cannot be asked, so it is not known whether other secrets are in use there. Preflight asks again before anything is changed."
+            % " and ".join(silent)
+        ]
     if shared:
         lines += ["Others need a copy of (ansible-vault view %s):" % path] + ["  %s: %s" % (secret["name"], secret["used_by"]) for secret in shared]
     return lines

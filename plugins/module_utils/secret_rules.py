@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 
@@ -111,3 +112,30 @@ def check(secrets, values, vault):
         what = "The secret %s is" % missing[0] if len(missing) == 1 else "The secrets %s are" % ", ".join(missing)
         problems.insert(0, "%s missing in %s: run playbooks/secrets.yml, which creates what is missing." % (what, vault))
     return problems
+
+
+def fingerprint(text):
+    """By this a secret is compared with another one; what is random and long cannot be guessed from it."""
+    return hashlib.sha256(text.strip().encode()).hexdigest()
+
+
+def recognises(deployed, vault):
+    """Was a droplet deployed from this vault? As M(litefarm.platform.droplet_info) returns C(deployed_with).
+
+    A droplet that no run has told its environment yet has the two secrets of the database. They are rotated one at a time, so one that is
+    the same is enough. A droplet that has none of all this runs with no secrets.
+    """
+    if deployed.get("environment"):
+        return deployed["environment"] == vault["environment"]
+    return not deployed.get("files") or bool(set(deployed["files"]) & set(vault["files"]))
+
+
+def foreign(deployed, vault, path):
+    """A sentence about droplets that run with secrets of another vault. C(deployed): droplet to what it was deployed with."""
+    hosts = sorted(host for host, known in deployed.items() if not recognises(known, vault))
+    if not hosts:
+        return []
+    return [
+        "Services on %s already run with secrets that are not those of %s: get the team's vault.yml from its repository, and make no new one. Only if it is lost "
+        "for good, replace every secret with -e new_secrets=true." % (" and ".join(hosts), path)
+    ]

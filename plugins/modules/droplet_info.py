@@ -22,6 +22,10 @@ options:
     type: list
     elements: path
     default: [/, /srv, /var/lib/docker]
+  database:
+    description: The data folder of PostgreSQL, of which it is returned whether it has a database.
+    type: path
+    default: /srv/litefarm/postgres/pgdata
   services:
     description: Services of which it is returned what runs; none are looked for by default.
     type: list
@@ -121,11 +125,24 @@ ansible_facts:
           description: Whether the droplet is itself a container, as in the lab.
           type: bool
           returned: always
+        database:
+          description: Whether O(database) has the files of a PostgreSQL server.
+          type: bool
+          returned: always
+          sample: true
         default_interface:
           description: Interface of the default route; empty strings and 0 where there is none.
           type: dict
           returned: always
           sample: {name: eth0, mtu: 1500}
+        deployed_with:
+          description:
+            - By what the vault is recognised that the droplet was deployed from.
+            - C(environment) is what the role C(base) keeps of it, or nothing. C(files) are hashes of what the role
+              C(postgres) has made of two secrets.
+          type: dict
+          returned: always
+          sample: {environment: "", files: []}
         disk:
           description: Size of each of O(paths), and the space that a process without privileges may use, in MiB.
           type: dict
@@ -152,6 +169,7 @@ ansible_facts:
           sample: 0
 """
 
+import glob
 import http.client
 import json
 import os
@@ -163,8 +181,12 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.info import running
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import ServiceError
+from ansible_collections.litefarm.platform.plugins.module_utils.secret_rules import fingerprint
 
 DOCKER_SOCKET = "/run/docker.sock"
+# Made by the roles base and postgres: the environment's hash, the verifier of the database's password, and its certificate.
+ENVIRONMENT_FILE = "/etc/litefarm/environment_id"
+SECRET_FILES = ("/etc/litefarm/postgres/application.verifier", "/var/lib/litefarm/services/postgres/*/etc__litefarm__server.crt")
 NAMES = {"debian": "Debian", "ubuntu": "Ubuntu"}
 
 
@@ -234,6 +256,16 @@ def disk_facts(paths: list[str]) -> dict[str, dict[str, int]]:
     return disks
 
 
+def has_database(folder: str) -> bool:
+    # The file that initdb writes first, and that the server looks for.
+    return read(os.path.join(folder, "PG_VERSION")).strip() != ""
+
+
+def deployed_with(root: str = "") -> dict[str, t.Any]:
+    paths = [path for pattern in SECRET_FILES for path in sorted(glob.glob(root + pattern))]
+    return {"environment": read(root + ENVIRONMENT_FILE).strip(), "files": [fingerprint(text) for text in map(read, paths) if text]}
+
+
 class SocketConnection(http.client.HTTPConnection):
     def __init__(self, path: str) -> None:
         super().__init__("localhost", timeout=2)
@@ -262,6 +294,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "paths": {"type": "list", "elements": "path", "default": ["/", "/srv", "/var/lib/docker"]},
+            "database": {"type": "path", "default": "/srv/litefarm/postgres/pgdata"},
             "services": {"type": "list", "elements": "str", "default": []},
             "images": {"type": "list", "elements": "str", "default": []},
         },
@@ -282,6 +315,8 @@ def main() -> None:
         "litefarm_droplet": {
             **network_facts(ask("address", "show"), routes),
             "container": os.path.exists("/run/systemd/container"),
+            "database": has_database(module.params["database"]),
+            "deployed_with": deployed_with(),
             "disk": disk_facts(module.params["paths"]),
             "docker": docker_facts(DOCKER_SOCKET),
             "python_version": platform.python_version(),

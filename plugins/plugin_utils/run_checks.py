@@ -38,16 +38,18 @@ class Playbook(t.NamedTuple):
     only_looks: bool = False
 
 
+# What an environment does not have yet, or has lost for good.
+FIRST_TIME = {"new_database": "bool", "new_secrets": "bool"}
 # The only list of these names: a new one is added here, and is refused in every other playbook.
 PLAYBOOKS = {
     "build": Playbook({}, ["vars/images.yml"]),
     "deploy": Playbook({"force": "bool"}, PREFLIGHT),
     "maintenance": Playbook({"state": "switch", "message": "text"}),
-    "preflight": Playbook({}, PREFLIGHT),
+    "preflight": Playbook(FIRST_TIME, PREFLIGHT),
     "rollback": Playbook({"to": "text", "force": "bool"}, PREFLIGHT),
     "rotate": Playbook({"secret": "text", "finish": "bool", "force": "bool"}, PREFLIGHT),
-    "secrets": Playbook({}),
-    "site": Playbook({"force": "bool"}, PREFLIGHT),
+    "secrets": Playbook({"new_secrets": "bool"}),
+    "site": Playbook({"force": "bool", **FIRST_TIME}, PREFLIGHT),
     "status": Playbook({}, only_looks=True),
     "storage": Playbook({}, ["vars/storage.yml"]),
     "unlock": Playbook({"migrations": "bool"}),

@@ -53,6 +53,8 @@ class Environment:
             "ansible_become": False,
             "ansible_python_interpreter": sys.executable,
             "litefarm_private_address": "127.0.0.1",
+            # This machine has no database, and a new environment need not have one.
+            "new_database": True,
         }
         path = self.folder / "host_vars" / ("%s.yml" % (name or self.droplet))
         path.parent.mkdir(exist_ok=True)

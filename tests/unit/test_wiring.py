@@ -9,6 +9,7 @@ And: what the real inventories and the wiring hand to the roles is what the role
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import os
 import pathlib
@@ -204,6 +205,11 @@ def test_the_edge_balances_over_all_droplets_and_each_of_them_listens_for_it(wir
     assert sites["litefarmapp"]["webapp"]["servers"] == ["192.0.2.10:8090"]
     assert [name for name, site in sites["litefarmapp"].items() if "upstream" in site] == ["webapp_internal", "api_internal"]
     assert sites["second"]["api_internal"]["event_paths"] == sites["litefarmapp"]["api"]["event_paths"]
+
+
+def test_droplets_keep_a_hash_of_the_environments_id_and_not_the_id(wired):
+    expected = hashlib.sha256(f"vault_environment_id-{'x' * 32}".encode()).hexdigest()
+    assert set(wired("base", "base_environment_id").values()) == {expected}
 
 
 def test_the_internal_port_is_open_for_the_edge_alone(wired):

@@ -17,6 +17,7 @@ from tests.support import lab
         ("vault_postgres_password=changeme", "vault_postgres_password"),
         ("nginx_bdoy_max_mb=30", "nginx_body_max_mb"),
         ("postgres_port=70000", "65535"),
+        ("new_database=false", "litefarmapp has no database in /srv/litefarm/postgres"),
         ("litefarm_private_address=10.255.255.1", "10.255.255.1"),
         ("litefarm_private_bucket=litefarm-app-secret-missing", "There is no bucket litefarm-app-secret-missing"),
         ("vault_spaces_secret_access_key=0123456789abcdefghijklmnopqrstuvwxyzABCD", "vault_spaces_secret_access_key"),

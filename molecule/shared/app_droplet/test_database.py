@@ -5,6 +5,17 @@
 
 from __future__ import annotations
 
+import re
+
+from tests.support import lab
+
+COUNTS = r"""
+SELECT format('SELECT %L, count(*) FROM %I.%I', n.nspname || '.' || c.relname, n.nspname, c.relname)
+FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE c.relkind = 'r' AND n.nspname NOT LIKE 'pg\_%' AND n.nspname <> 'information_schema' ORDER BY 1 \gexec
+"""
+LOCALE = "SELECT datlocprovider, datlocale, datcollate, pg_encoding_to_char(encoding), pg_get_userbyid(datdba) FROM pg_database WHERE datname = '%s'"
+
 
 def test_the_database_lives_under_srv_and_is_closed_to_others(droplet):
     data = droplet.file("/srv/litefarm/postgres")
@@ -34,3 +45,30 @@ def test_a_backup_can_be_taken_and_is_readable(droplet):
     assert "knex_migrations" in listing
     assert droplet.file(newest).mode & 0o077 == 0
     assert droplet.run("systemctl is-enabled litefarm-backup-postgres.timer").rc == 0
+
+
+def commands_of(heading):
+    """What a page of the documentation says to run on a droplet, in its order."""
+    page = (lab.PROJECT / "docs" / "operations.md").read_text()
+    section = page.partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    return re.findall(r"^ +(docker .+)$", section, re.MULTILINE)
+
+
+def test_the_newest_backup_is_restored_beside_the_database_as_the_page_says(droplet):
+    """The commands that users notice nothing of; the others rename databases."""
+    create, restore, *_others = commands_of("Restore the database")
+    assert droplet.run("systemctl start litefarm-backup-postgres.service").rc == 0
+    newest = droplet.check_output("ls -t /srv/litefarm/backups/postgres/*.dump | head -n 1").rpartition("/")[2]
+
+    def query(database, sql):
+        return lab.over_ssh(droplet.name, ["docker", "exec", "-i", "-u", "999", "postgres", "psql", "-qAtX", "-U", "postgres", "-d", database], sql).splitlines()
+
+    try:
+        for command in (create, restore.replace("NAME.dump", newest)):
+            done = droplet.run(command)
+            assert done.rc == 0, done.stderr
+        counted = query("restored", COUNTS)
+        assert len(counted) > 5 and counted == query("litefarm", COUNTS)
+        assert query("postgres", LOCALE % "restored") == query("postgres", LOCALE % "litefarm")
+    finally:
+        droplet.run("docker exec -u 999 postgres dropdb -U postgres --if-exists restored")

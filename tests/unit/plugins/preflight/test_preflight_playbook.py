@@ -194,6 +194,12 @@ def test_missing_secrets(environment):
     assert sentence.endswith("are missing in %s: run playbooks/secrets.yml, which creates what is missing." % environment.vault)
 
 
+@pytest.mark.parametrize("given", ['{"new_database": false}', '{"postgres_new_database": "no"}'])
+def test_a_droplet_that_has_lost_its_database(environment, given):
+    sentence = one_problem(environment.play("preflight.yml", "-e", given))
+    assert sentence.startswith("litefarmapp has no database in /srv/litefarm/postgres: mount the volume that has it, or restore a backup (docs/operations.md")
+
+
 def test_two_environments_in_one_run(environment, tmp_path):
     other = Environment(tmp_path / "other", "beta")
     found = problems(environment.play("preflight.yml", inventories=[other.folder]))

@@ -10,6 +10,7 @@ import stat
 import subprocess
 
 import pytest
+from ansible_collections.litefarm.platform.plugins.modules import droplet_info
 
 DEBIAN = {"distribution": "Debian", "distribution_release": "trixie", "memtotal_mb": 1967}
 
@@ -20,6 +21,11 @@ DEBIAN = {"distribution": "Debian", "distribution_release": "trixie", "memtotal_
 )
 def test_small_droplets_have_swap_and_large_ones_none(evaluate, memory, swap):
     assert evaluate("base", "base_swap_mb", ansible_facts={"memtotal_mb": memory}) == swap
+
+
+def test_a_droplet_keeps_the_hash_by_which_its_environment_is_known(role):
+    (file,) = role("base").templar(base_environment_id="0" * 64).template(role("base").variables()["base__environment_files"])
+    assert (file["dest"], file["content"]) == (droplet_info.ENVIRONMENT_FILE, "0" * 64 + "\n")
 
 
 def test_a_container_never_tries_to_swap(render):

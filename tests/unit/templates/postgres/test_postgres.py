@@ -10,6 +10,10 @@ import subprocess
 
 import pytest
 import yaml
+from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import Service
+from ansible_collections.litefarm.platform.plugins.modules import container_service
+
+from tests.unit.conftest import trusted
 
 FACTS = {"memtotal_mb": 3915}
 
@@ -215,19 +219,23 @@ def test_the_server_is_asked_with_the_sql_and_prints_nothing_around_its_answers(
 
 
 @pytest.fixture
-def create_cluster(declared, tmp_path):
+def create_cluster(declared, role, tmp_path):
     """create_cluster() runs the one-shot of the role in a data folder, with an initdb that fills the folder that it is given."""
-    command = next(shot["command"] for shot in declared["one_shots"] if shot["name"] == "cluster")
+    shot = next(shot for shot in declared["one_shots"] if shot["name"] == "cluster")
+    command = shot["command"]
     data, program = tmp_path / "data", tmp_path / "bin" / "initdb"
     data.mkdir()
     program.parent.mkdir()
     program.write_text('#!/bin/sh\nfolder=${1#--pgdata=}\nmkdir "$folder" && echo 17 > "$folder/PG_VERSION" && exit "${INITDB_STATUS:-0}"\n')
     program.chmod(0o755)
 
-    def run(**environment):
+    def run(new=True, **environment):
         script = command[-1].replace("/var/lib/postgresql/data", str(data))
         path = f"{program.parent}:/usr/bin:/bin"
-        return subprocess.run([*command[:-1], script], env={"PATH": path, **environment}, capture_output=True, check=False).returncode
+        given = {name: role("postgres").evaluate(value, postgres_new_database=new) for name, value in shot.get("env", {}).items()}
+        done = subprocess.run([*command[:-1], script], env={"PATH": path, **given, **environment}, capture_output=True, text=True, check=False)
+        run.told = done.stderr
+        return done.returncode
 
     run.data = data
     return run
@@ -239,6 +247,74 @@ def test_a_cluster_is_created_once_and_in_one_step(create_cluster):
     assert create_cluster() == 0
     assert [path.name for path in create_cluster.data.iterdir()] == ["pgdata"]
     assert (create_cluster.data / "pgdata" / "table").read_text() == "a row"
+
+
+@pytest.mark.parametrize("content", [[], ["lost+found"], ["pgdata"], ["pgdata.new"]])
+def test_an_empty_folder_becomes_a_database_only_when_that_is_asked_for(create_cluster, content):
+    """A lost droplet, a volume that is not mounted, one that is new, and what a killed run left."""
+    for name in content:
+        (create_cluster.data / name).mkdir()
+    assert create_cluster(new=False) == 1
+    assert "litefarmapp has no database in /srv/litefarm/postgres: mount the volume" in create_cluster.told
+    assert '(docs/operations.md, "Restore the database")' in create_cluster.told and "-e new_database=true" in create_cluster.told
+    assert sorted(path.name for path in create_cluster.data.iterdir()) == content
+    assert create_cluster(new="true") == 0
+    assert (create_cluster.data / "pgdata" / "PG_VERSION").exists()
+
+
+@pytest.mark.parametrize("new", [True, False])
+def test_a_database_that_is_there_stays_as_it_is(create_cluster, new):
+    assert create_cluster() == 0
+    (create_cluster.data / "pgdata" / "table").write_text("a row")
+    assert create_cluster(new=new) == 0
+    assert (create_cluster.data / "pgdata" / "table").read_text() == "a row"
+
+
+def test_the_page_that_the_refusals_name_has_the_heading(repo, role):
+    for sentence in ("postgres__no_cluster", "postgres__no_database"):
+        assert '(docs/operations.md, "Restore the database")' in role("postgres").evaluate(sentence)
+    assert "## Restore the database\n" in (repo / "docs" / "operations.md").read_text()
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+@pytest.mark.parametrize(("new", "guarded"), [(False, True), ("false", True), (True, False), ("true", False)])
+def test_a_server_without_the_database_gets_one_only_when_that_is_asked_for(render, new, guarded, check_mode):
+    text = render("postgres", "database.sql.j2", ansible_facts=FACTS, postgres_new_database=new, ansible_check_mode=check_mode)
+    assert ("has no database litefarm with tables in it" in text) == guarded
+    # Before anything is changed, the role too.
+    assert not guarded or text.index("RAISE EXCEPTION") < text.index("CREATE ROLE")
+
+
+# What the release of an unchanged environment was called before the one-shot could refuse: another one would restart every database.
+SPEC = "d79aad0e56cf264021e54a89b598b483"
+
+
+@pytest.mark.parametrize("new", [False, True])
+def test_no_running_server_is_replaced_by_the_wish_for_a_new_database(spec, new):
+    assert spec(postgres_new_database=new) == SPEC
+
+
+def test_the_image_cannot_create_a_database_by_itself(declared):
+    """Its entry point does, when the data folder is empty and it is given a password."""
+    assert set(declared["env"]) == {"PGDATA"} and "secret_env" not in declared
+
+
+@pytest.fixture
+def spec(declared, role):
+    """spec(**variables): the hash by which a droplet knows the container that the role declares."""
+    module = yaml.safe_load(container_service.DOCUMENTATION)["options"]
+
+    def completed(value, options):
+        return {name: value.get(name, option.get("default")) for name, option in options.items()}
+
+    def calculate(**overrides):
+        variables = {"ansible_facts": FACTS, "postgres_tls_certificate": "certificate", "postgres_tls_key": "key", **overrides}
+        params = completed(role("postgres").templar(**variables).template(trusted(declared)), module)
+        for name in ("config_files", "secret_files", "mounts", "ports"):
+            params[name] = [completed(part, module[name]["suboptions"]) for part in params[name]]
+        return Service(params).spec("sha256:" + "0" * 64)
+
+    return calculate
 
 
 def test_half_a_cluster_is_never_taken_for_one(create_cluster):

@@ -1,0 +1,39 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Is the vault of this run the one that droplets were deployed from?"""
+
+from __future__ import annotations
+
+import os
+
+from ansible.errors import AnsibleFilterError
+from ansible.module_utils.parsing.convert_bool import boolean
+
+from ansible_collections.litefarm.platform.plugins.filter.postgres import scram_verifier
+from ansible_collections.litefarm.platform.plugins.module_utils import secret_rules
+from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import COLLECTION, evaluate
+
+
+def foreign(deployed, templar, loader, task_vars, path):
+    """Sentences about droplets of another vault, unless the person wants that. C(deployed): droplet to what it was deployed with."""
+    wanted, reason = evaluate(templar, task_vars, "litefarm_new_secrets")
+    if not reason and boolean(wanted or False, strict=False):
+        return []
+    return secret_rules.foreign(deployed, _vault(templar, loader, task_vars), path)
+
+
+def _vault(templar, loader, task_vars):
+    """What a run with this vault leaves on droplets, as droplet_info finds it there. What the vault lacks is left out."""
+    defaults = loader.load_from_file(os.path.join(COLLECTION, "roles", "postgres", "defaults", "main.yml"), trusted_as_template=True)
+    variables = {"postgres_user": defaults["postgres_user"], **task_vars}
+    names = ("base_environment_id", "postgres_password", "postgres_user", "postgres_tls_certificate")
+    environment, password, user, certificate = (evaluate(templar, variables, name)[0] for name in names)
+    try:
+        verifier = scram_verifier(password, user)
+    except AnsibleFilterError:
+        # Missing, or no password: the check of secrets tells.
+        verifier = None
+    files = [secret_rules.fingerprint(each) for each in (verifier, certificate) if isinstance(each, str) and each]
+    return {"environment": environment or "", "files": files}
