@@ -136,6 +136,6 @@ def foreign(deployed, vault, path):
     if not hosts:
         return []
     return [
-        "Services on %s already run with secrets that are not those of %s: get the team's vault.yml from its repository, and make no new one. Only if it is lost "
-        "for good, replace every secret with -e new_secrets=true." % (" and ".join(hosts), path)
+        "Services on %s already run with secrets that are not those of %s: get the team's vault.yml from its repository, and make no new one. "
+        "Only if it is lost for good, replace every secret with -e new_secrets=true." % (" and ".join(hosts), path)
     ]
