@@ -56,13 +56,17 @@ class ActionModule(ControlNodeAction):
         result.update(answer, path=os.path.abspath(path))
         return result
 
-    def _create(self, vault, secrets, task_vars):
+    def _refuse_foreign(self, vault, task_vars):
+        """What droplets of another vault have must neither be made anew nor rotated. Returns the droplets that could not be asked."""
         asked = {host: task_vars["hostvars"][host].get("litefarm_secrets_in_use") or {} for host in task_vars["groups"]["litefarm"]}
         deployed = {host: answer["deployed_with"] for host, answer in asked.items() if answer.get("deployed_with")}
         told = deployed_secrets.foreign(deployed, self._templar, self._loader, task_vars, vault.name)
         if told:
             raise SecretError("Nothing was changed. %s" % told[0])
-        silent = sorted(host for host, answer in asked.items() if answer.get("problem"))
+        return sorted(host for host, answer in asked.items() if answer.get("problem"))
+
+    def _create(self, vault, secrets, task_vars):
+        silent = self._refuse_foreign(vault, task_vars)
         present = {secret["name"]: evaluate(self._templar, task_vars, secret["name"])[0] for secret in secrets if secret["name"] in task_vars}
         created = vault_file.create_missing(secrets, dict(present, **vault.values), vault.name)
         self._write(vault, created)
@@ -74,6 +78,8 @@ class ActionModule(ControlNodeAction):
     def _rotate(self, vault, secrets, wanted, phase, task_vars):
         """With every droplet or not at all: one that was left out would be refused as soon as the old value is."""
         renewed = renewable(secrets, wanted, vault.name)
+        if phase != "finish":
+            self._refuse_foreign(vault, task_vars)
         name = " and ".join(secret["name"] for secret in renewed)
         left_out = sorted(set(task_vars["groups"]["litefarm"]) - set(task_vars["ansible_play_hosts"]))
         if left_out and phase == "finish":

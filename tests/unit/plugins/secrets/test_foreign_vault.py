@@ -77,6 +77,20 @@ def test_a_checkout_without_the_vault_makes_no_new_one(deployed):
     assert not [sentence for sentence in found if "secrets.yml" in sentence]
 
 
+@pytest.mark.parametrize("text", ["", "---\nvault_environment_id: %s\nvault_jwt_secret: %s\n" % ("k8Zr2LmXw0VtKc5JhYpB7NdFs3GaEu9T" * 2, "x4Qa" * 16)])
+def test_another_vault_is_not_rotated(deployed, text):
+    """A rotation begins in the vault, before site.yml looks at the droplets."""
+    library = VaultLib([("default", VaultSecret(deployed.password.read_bytes().strip()))])
+    if text:
+        deployed.vault.write_text(library.encrypt(text).decode())
+    else:
+        deployed.vault.unlink()
+    before = deployed.vault.read_text() if text else None
+    process = deployed.play("rotate.yml", "-e", "secret=jwt_secret")
+    assert process.returncode != 0 and REFUSAL % deployed.vault in " ".join(process.stdout.split())
+    assert (deployed.vault.read_text() if deployed.vault.exists() else None) == before
+
+
 @pytest.mark.parametrize("identity", ["vault_environment_id: %s\n" % ("k8Zr2LmXw0VtKc5JhYpB7NdFs3GaEu9T" * 2), ""])
 def test_another_vault_is_refused_until_it_is_wanted(deployed, identity):
     """The one that somebody has made since, and one from before vaults had an identity."""
