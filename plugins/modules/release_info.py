@@ -97,7 +97,7 @@ services:
       description: V(rolling) if a second container stands beside it during a release, V(recreate) if not; empty if that is not known.
       type: str
     committed_image:
-      description: Image of the release that was committed last. While a release is under way it may be another one than RV(services.image); empty if there is none.
+      description: Image of the release that was committed last, which may not be the one that serves while one is under way; empty if there is none.
       type: str
     beside:
       description: Image of the other release that is there while one is under way; empty if there is no other one.
