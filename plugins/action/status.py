@@ -165,7 +165,9 @@ def release_lines(history):
     """Which releases need a person's decision: a failed one may be tried again, one that was taken back needs force."""
     taken_back = ledger.taken_back(history)
     last = ledger.last_good(history)
-    partial = ["The last release, %s, is in place on some droplets only: %s." % (ledger.name_of(last["to"]), last["message"])] if last and last["result"] == "partial" else []
+    partial = []
+    if last and last["result"] == "partial":
+        partial = ["The last release, %s, is in place on some droplets only: %s." % (ledger.name_of(last["to"]), last["message"])]
     return partial + [
         "%s: %s." % (title, names)
         for title, names in (
