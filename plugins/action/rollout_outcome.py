@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import ControlNodeAction
 from ansible_collections.litefarm.platform.plugins.plugin_utils.rollout.journal import journal_of
-from ansible_collections.litefarm.platform.plugins.plugin_utils.rollout.state import FAILED_RESULT, Rollout, given_up
+from ansible_collections.litefarm.platform.plugins.plugin_utils.rollout.state import FAILED_RESULT, Rollout
 
 
 class ActionModule(ControlNodeAction):
@@ -16,7 +16,7 @@ class ActionModule(ControlNodeAction):
         result = super().run(tmp, task_vars)
         self.validate_argument_spec(argument_spec={})
         rollout = Rollout(journal_of(task_vars).events())
-        outcome = rollout.outcome(given_up(task_vars))
+        outcome = rollout.outcome()
         record = rollout.plan.record() if rollout.plan else {}
         record.update(result=outcome.result, migrations=list(outcome.migrations), services=list(outcome.services), message=outcome.message)
         return dict(

@@ -32,6 +32,8 @@ class ActionModule(DropletAction):
         if arguments["services"] is not None:
             services = {service: spec for service, spec in services.items() if service in arguments["services"]}
         if not services or self._task.check_mode:
+            if step == REVERT:
+                journal.append(Event(host, REVERT))
             return dict(result, changed=bool(services), services=sorted(services))
         answer = self.run_module(MODULE, {"operation": step, "services": services, "run_number": arguments["run_number"]}, task_vars)
         failed = bool(answer.get("failed"))

@@ -122,7 +122,7 @@ def renewable(secrets, wanted, vault):
     """The secrets that a person means, if they can be renewed here."""
     renewed = rotated_together(secrets, wanted)
     if not renewed:
-        choice = ["  %s: %s" % (secret["name"], secret["rotation"]) for secret in secrets if secret.get("rotation")]
+        choice = ["  %s: %s" % (secret["name"], secret["rotation"]) for secret in secrets if secret.get("rotation") and not secret.get("fixed")]
         what = "This environment has no secret %s." % wanted if wanted else "Which secret is to be rotated is not said."
         raise SecretError("\n".join([what + " Give -e secret=NAME. The names, and what their rotation means for people:"] + choice))
     for secret in renewed:
@@ -131,8 +131,8 @@ def renewable(secrets, wanted, vault):
                 "Only a person can supply %s (%s): put the new value in with ansible-vault edit %s, run site.yml, and have the old one revoked where it "
                 "comes from." % (secret["name"], secret["obtain"], vault)
             )
-    if not rotation_meaning(renewed):
-        raise SecretError("%s stays the same: droplets know this vault by it. Rotate the others by their names." % renewed[0]["name"])
+        if secret.get("fixed"):
+            raise SecretError("%s is not rotated: %s." % (secret["name"], secret["rotation"]))
     return renewed
 
 

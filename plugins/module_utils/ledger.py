@@ -256,7 +256,8 @@ class Ledger:
             message = "%s did not end: its lock was %s" % (lock["what"], why)
         # Without an answer of the database every migration that it was about to run may have run.
         migrations = [each for each in plan.get("migrations") or [] if completed is None or each in completed]
-        fields = dict(plan, migrations=migrations, result="interrupted", kind=plan.get("kind") or next((kind for kind in KINDS if lock["what"].startswith(kind)), ""), message=message)
+        kind = plan.get("kind") or next((kind for kind in KINDS if lock["what"].startswith(kind)), "")
+        fields = dict(plan, migrations=migrations, result="interrupted", kind=kind, message=message)
         self._append(complete(fields, now, lock))
 
     def _append(self, record):

@@ -93,9 +93,9 @@ def check(secrets, values, vault):
         value = values.get(name)
         supplied = kind == "supplied"
         if value is None or value == "":
-            if not supplied:
+            if not supplied and not secret.get("optional"):
                 missing.append(name)
-            elif secret.get("required"):
+            elif supplied and secret.get("required"):
                 problems.append("The secret %s is missing in %s: put it in with ansible-vault edit (%s)." % (name, vault, secret["obtain"]))
             continue
         reason = weakness(value, secret.get("minimum", 0)) if kind in ("token", "supplied") else pem_weakness(value, kind)
@@ -136,6 +136,6 @@ def foreign(deployed, vault, path):
     if not hosts:
         return []
     return [
-        "Services on %s already run with secrets that are not those of %s: get the team's vault.yml from its repository, and make no new one. Only if it is lost "
-        "for good, replace every secret with -e new_secrets=true." % (" and ".join(hosts), path)
+        "Services on %s already run with secrets that are not those of %s: get the team's vault.yml from its repository, and make no new one. "
+        "Only if it is lost for good, replace every secret with -e new_secrets=true." % (" and ".join(hosts), path)
     ]

@@ -12,6 +12,8 @@ version_added: 0.1.0
 description:
   - Creates strong random values for the secrets that the environment's services need and that are not defined yet, and
     appends them to the environment's ansible-vault file, which stays encrypted with the same vault id and password.
+  - Makes no second vault for an environment that runs with another one, as M(litefarm.platform.secrets_in_use) has found in the task
+    before. If that vault is lost, C(litefarm_new_secrets) allows it.
   - Never changes or removes a secret that is there, unless O(rotate) names it. Lists the secrets that only a person can supply, and
     those that others need a copy of.
   - The file is replaced at once, and every other line of it, comments too, stays as it is.
@@ -27,6 +29,7 @@ options:
       - A secret with C(without) is not needed where one of these groups has a droplet. C(used_by) says who else needs a copy.
       - C(rotation) says what a rotation means for people. While a secret with C(accepted_twice) is rotated, the vault has its previous
         value too, as C(<name>_previous). With C(elsewhere), its rotation waits until a person has copied the new value.
+      - A secret with C(fixed) is never rotated. One with C(optional) is created, and an environment that is older than it runs without it.
     type: list
     elements: dict
     required: true

@@ -49,7 +49,7 @@ def leftovers(history: list[dict], hosts: list[str], groups: dict[str, list[str]
     for host in hosts:
         last = last_on(history, host) or last_good(history)
         for record in interrupted:
-            # The collection of before 0.2 did not write down the droplets of an interrupted run.
+            # The lock of an earlier collection does not say its droplets.
             if record["hosts"] and host not in record["hosts"]:
                 continue
             for service, image in record["images"].items():

@@ -173,12 +173,7 @@ class Rollout:
     def _committed(self, host: str) -> set[str]:
         return {service for event in self._of(COMMIT, host=host) if event.ok for service in event.services}
 
-    def outcome(self, unreachable: Iterable[str] = ()) -> Outcome:
-        """What the run has come to.
-
-        Args:
-            unreachable: droplets of the run that Ansible has given up.
-        """
+    def outcome(self) -> Outcome:
         replaced = tuple(self.services())
         if self.succeeded():
             behind = self.plan.behind
@@ -186,14 +181,15 @@ class Rollout:
             reasons = tuple("%s stays on %s" % each for each in behind.items())
             return Outcome(PARTIAL if behind else OK, reasons, replaced, self.migrations(), noteworthy=bool(replaced) or moved)
         stuck = self.not_reverted()
-        reasons = ["%s could not go back and may still run it (%s)" % each for each in stuck.items()]
+        reasons = ["%s could not go back (%s)" % each for each in stuck.items()]
         if self.lock_lost:
             reasons.append("this run lost the deploy lock, so it changed nothing more and left what it had begun; see playbooks/status.yml")
         reasons += self.reasons()
-        reasons += ["%s could not be reached" % host for host in unreachable if host not in stuck]
-        return Outcome(
-            FAILED_RESULT, tuple(dict.fromkeys(reasons)) or ("it did not come to its end",), replaced, self.migrations(), stuck, noteworthy=self.plan is not None
-        )
+        # Every droplet that is still part of the run has been asked to go back.
+        asked = {event.host for event in self._of(REVERT)}
+        reasons += ["%s could not be reached" % host for host in (self.plan.hosts if self.plan else ()) if host not in asked and host not in stuck]
+        why = tuple(dict.fromkeys(reasons)) or ("it did not come to its end",)
+        return Outcome(FAILED_RESULT, why, replaced, self.migrations(), stuck, noteworthy=self.plan is not None)
 
     def reasons(self) -> list[str]:
         """Why it failed: the first line of each error, once. What failed for want of something else is told only if that is not known."""

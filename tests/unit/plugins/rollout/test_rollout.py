@@ -124,7 +124,7 @@ def left(history, hosts=("app", "jobs")):
 def test_what_an_interrupted_run_released_is_known():
     history = [record("deploy", {}, ONE), record("deploy", ONE, TWO, "interrupted")]
     assert left(history) == {"app": {"api": "api@2", "webapp": "webapp@2"}, "jobs": {"export_scheduler": "export_scheduler@2"}}
-    # Those before 0.2 did not write down their droplets.
+    # The lock of an earlier collection does not say them.
     assert left([record("deploy", {}, ONE), record("deploy", ONE, TWO, "interrupted", hosts=[])]) == left(history)
     assert left([record("deploy", {}, ONE), record("deploy", ONE, TWO, "interrupted", hosts=["app"])]).keys() == {"app"}
 

@@ -5,22 +5,24 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from tests.support import environment_table
 
 from .simulated import Simulation
 
-ROWS = environment_table.rows()
+# `make nightly` plays every row, and the next run after it.
+NIGHTLY = bool(os.environ.get("LITEFARM_NIGHTLY"))
+ROWS = [row for row in environment_table.rows() if NIGHTLY or row["step"] in ("migrate", "switch others")]
 MESSAGE = {"unreachable": "other could not go back", "revert": "first could not go back"}
 
 
 @pytest.fixture(name="environment")
 def fixture_environment(tmp_path):
     environment = Simulation(tmp_path)
-    first = environment.run("old")
-    assert first.returncode == 0, first.stdout
-    assert environment.history()[-1]["result"] == "ok"
+    environment.deployed("old")
     return environment
 
 
@@ -63,4 +65,79 @@ def test_a_run_that_goes_on_after(row, column, environment):
     else:
         assert environment.serves() == everywhere("old") and environment.leftovers() == []
     assert bool(environment.migrated()) == (record["migrations"] != [] and record["result"] == "failed"), record
+    if NIGHTLY:
+        finish(environment)
+
+
+# -- what went wrong before --------------------------------------------------------------------------------------------------------
+
+
+def test_every_changing_module_is_told_the_number_of_the_run(environment):
+    run = environment.run("new")
+    assert run.returncode == 0, run.stdout
+    numbers = {(call["module"], call.get("operation") or call.get("state")): call["run_number"] for call in environment.calls()}
+    locked = int((environment.ledger / "number").read_text())
+    # Before the lock is taken there is none.
+    assert numbers["image_pull", None] == 0
+    assert {call for call, number in numbers.items() if number == locked} >= {("container_service", "stage"), ("container_release", "commit")}
+    assert environment.migrated() == ["one", "two"] and environment.history()[-1]["migrations"] == ["one", "two"]
+
+
+def test_a_droplet_left_out_stays_where_it_is_when_others_go_back(environment):
+    """A3: jobs stayed on `old` with --limit; a rollback to `old` that fails elsewhere must not take it to the release before."""
+    environment.deployed("new", "partial", ["first", "other"])
+    for droplet in ("first", "other"):
+        environment.write(droplet, {service: {"current": f"{service}@new", "previous": f"{service}@old"} for service in environment.read(droplet)})
+    environment.write("jobs", {"export_scheduler": {"current": "export_scheduler@old", "previous": "export_scheduler@older"}})
+    environment.harm("fails/other")
+    run = environment.run("old", kind="rollback")
+    assert run.returncode != 0 and "is not released" in run.stdout
+    assert environment.serves() == {"first api": "new", "first webapp": "new", "other api": "new", "jobs export_scheduler": "old"}
+
+
+def test_a_droplet_that_was_lost_before_its_turn_stops_the_release_of_all(environment):
+    """A2: it was restarted while site.yml configured it, and answers again."""
+    run = environment.run("new", kind="site", simulated_configured=["first", "jobs"])
+    assert run.returncode != 0 and "new (1111111) is not released: other could not be reached or failed" in run.stdout, run.stdout
+    assert environment.calls() == [] and environment.serves() == everywhere("old") and not environment.locked()
+    assert [record["result"] for record in environment.history()] == ["ok"]
+
+
+def test_a_limited_release_names_what_stays_behind(environment):
+    """A15."""
+    run = environment.run("new", "--limit", "first,other")
+    assert run.returncode == 0, run.stdout
+    assert "not in this run: jobs, which stays on old" in run.stdout
+    record = environment.history()[-1]
+    assert (record["result"], record["message"], record["hosts"]) == ("partial", "jobs stays on old (0000000)", ["first", "other"])
+    run = environment.run("new", "--limit", "jobs")
+    assert run.returncode == 0 and environment.history()[-1]["result"] == "ok", run.stdout
+    assert environment.serves() == everywhere("new")
+
+
+def test_a_failed_migration_leaves_those_that_ran_in_the_history(environment):
+    """A8."""
+    environment.harm("fails-to-migrate/first")
+    run = environment.run("new")
+    assert run.returncode != 0, run.stdout
+    assert environment.serves() == everywhere("old")
+    assert (environment.history()[-1]["result"], environment.history()[-1]["migrations"]) == ("failed", ["one"])
     finish(environment)
+    assert environment.history()[-1]["migrations"] == ["two"]
+
+
+def test_a_release_that_a_newer_one_replaced_changes_nothing(environment):
+    """B1."""
+    environment.deployed("new")
+    for droplet in ("first", "other", "jobs"):
+        environment.write(droplet, {service: {"current": f"{service}@new", "previous": f"{service}@old"} for service in environment.read(droplet)})
+    run = environment.run("old")
+    assert run.returncode != 0 and "new (1111111) has run since" in run.stdout and "rollback.yml -e to=old" in run.stdout
+    assert environment.serves() == everywhere("new") and not environment.locked()
+    # Images are pulled before the lock is asked for; that is all.
+    assert {call["module"] for call in environment.calls()} <= {"image_pull", "container_service"}
+    assert all(call.get("state") in (None, "run") for call in environment.calls())
+    assert len(environment.history()) == 2
+    run = environment.run("old", force=True)
+    assert run.returncode == 0 and environment.serves() == everywhere("old"), run.stdout
+

@@ -103,7 +103,8 @@ def test_a_first_vault_is_made_before_there_are_droplets(environment):
 def test_the_identity_is_not_rotated(deployed):
     before = deployed.vault.read_text()
     process = deployed.play("rotate.yml", "-e", "secret=environment_id")
-    assert process.returncode != 0 and "vault_environment_id stays the same: droplets know this vault by it." in process.stdout
+    assert process.returncode != 0 and "vault_environment_id is not rotated: it stays the same, because" in process.stdout
+    assert "vault_environment_id:" not in deployed.play("rotate.yml").stdout
     assert deployed.vault.read_text() == before
 
 

@@ -13,6 +13,7 @@ import subprocess
 import sys
 
 import yaml
+from ansible_collections.litefarm.platform.plugins.module_utils.ledger import Ledger
 
 from tests.support.playbooks import REPO
 
@@ -34,6 +35,7 @@ PLAYBOOK = """
       ansible.builtin.set_fact:
         litefarm_release: "{{ simulated_release | combine({'run': simulated_run}) }}"
         litefarm_preflight: {running: {missing_images: "{{ simulated_missing }}", services: {}}, outdated: "{{ simulated_outdated[inventory_hostname] }}"}
+        litefarm_configured: "{{ simulated_run if inventory_hostname in simulated_configured else '' }}"
     - name: Nothing stands in the way
       ansible.builtin.debug:
 - name: Roll out
@@ -118,6 +120,11 @@ class Simulation:
     def leftovers(self) -> list[str]:
         return [f"{droplet} {service}" for droplet in DROPLETS for service, seen in self.read(droplet).items() if seen.get("next")]
 
+    def deployed(self, release: str, result: str = "ok", hosts: list[str] | None = None) -> None:
+        """The history says that a release was deployed."""
+        record = {"kind": "deploy", "result": result, "to": {"version": release, "commit": COMMITS[release]}, "hosts": hosts or DROPLETS}
+        Ledger(str(self.ledger)).record({**record, "images": {service: f"{service}@{release}" for service in SERVICES}}, {"who": "anna"})
+
     def migrated(self) -> list[str]:
         path = self.state / "migrated"
         return path.read_text().split() if path.exists() else []
@@ -156,6 +163,7 @@ class Simulation:
             "simulated_outdated": outdated,
             "simulated_missing": [references["api"]] if any(outdated.values()) else [],
             "simulated_kind": kind,
+            "simulated_configured": DROPLETS,
             "litefarm_lock_minutes": 60,
             "litefarm_webhook": "",
             "litefarm_environment": "simulated",
