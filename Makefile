@@ -6,7 +6,7 @@ export LC_ALL := C.UTF-8
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-down check unit integration test kill-matrix bench docs requirements clean
+.PHONY: help venv demo demo-down check unit integration test nightly kill-matrix bench docs requirements clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -28,6 +28,9 @@ integration: $(VENV)/.complete ## plugins against the real Docker engine of this
 
 test: $(VENV)/.complete ## everything: check, integration, Molecule scenarios
 	@$(PY) tools/test.py
+
+nightly: $(VENV)/.complete ## what takes too long for `test`: every row of the release protocol's tables, in every way
+	@$(PY) tools/test.py --nightly
 
 kill-matrix: $(VENV)/.complete ## kills a release at every step in every way, and writes docs/kill-matrix.md (LITEFARM_LAB says in which lab)
 	@$(PY) -m pytest tests/kill_matrix

@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`make test`: the checks, the integration tests and every Molecule scenario, in labs of their own beside the demo's.
 
-Names of steps as arguments (check, integration, litefarmapp …) run only these.
+Names of steps as arguments (check, integration, litefarmapp …) run only these. With --nightly it is what takes too long for every change: all
+rows of the table "environment" of docs/release-protocol.md, simulated and on droplets, and the kill matrix with all of its kinds.
 """
 
 from __future__ import annotations
@@ -44,6 +45,9 @@ class Lane:
 APP = Lane("litefarmtestapp", "10.89.110.0/24", "10.89.120.0/24", ("litefarmapp", "litefarm_imaginary", "default"))
 PLATFORM = Lane("litefarmtestplatform", "10.89.130.0/24", "10.89.140.0/24", ("upgrade", "scaled", "liteformbeta", "export_beta", "platform"))
 LANES = (APP, PLATFORM)
+# Has tests/support/environment_table.py play every row.
+NIGHTLY = {"LITEFARM_NIGHTLY": "1"}
+SIMULATED = "tests/unit/plugins/rollout/test_simulated.py"
 # pytest's closing line, with or without its frame of equal signs.
 PYTEST_SUMMARY = re.compile(r"^\s*(?:=+ )?((?:\d+ (?:passed|failed|errors?|skipped|deselected|warnings?)(?:, )?)+ in [0-9.]+s(?: \([0-9:]+\))?)(?: =+)?\s*$")
 # The lines of a failure that say what was expected where, and the lines of pytest's summary that name the test.
@@ -87,10 +91,29 @@ def lane_steps(lane: Lane) -> list[Step]:
         steps.insert(1, Step("integration", [sys.executable, "-m", "pytest", "tests/integration"], env))
     else:
         # Last, because it reboots the droplet. Its two hardest kinds: a reboot takes the engine along, and runs that lose their controller
-        # are killed in the scenario scaled after each step of an environment's release. `make kill-matrix` has all six.
+        # are killed in the scenario scaled after each step of an environment's release. `make nightly` and `make kill-matrix` have all six.
         matrix = [sys.executable, "-m", "pytest", "-q", "tests/kill_matrix", "-k", "module-killed or rebooted"]
         steps.append(Step("kill matrix", matrix, {**env, "LITEFARM_KILL_MATRIX_DROPLET": "export-beta"}))
     return [*steps, Step(f"{lane.lab} down", [*LAB, "down"], env)]
+
+
+def nightly_steps(lane: Lane) -> list[Step]:
+    """The tables of docs/release-protocol.md in full, one in each lane's lab."""
+    steps = {step.name: dataclasses.replace(step, env={**step.env, **NIGHTLY}) for step in lane_steps(lane)}
+    old, down = steps[f"old {lane.lab} gone"], steps[f"{lane.lab} down"]
+    if lane == PLATFORM:
+        return [old, steps["scaled"], down]
+    droplet = "litefarm-imaginary"
+    matrix = [
+        Step("kill matrix up", [*LAB, "up", "--droplet", droplet], lane.environment),
+        Step("kill matrix", [sys.executable, "-m", "pytest", "-q", "tests/kill_matrix"], {**lane.environment, "LITEFARM_KILL_MATRIX_DROPLET": droplet}),
+    ]
+    return [old, Step("simulated", [sys.executable, "-m", "pytest", "-q", SIMULATED], NIGHTLY), *matrix, down]
+
+
+def nightly() -> list[list[Step]]:
+    """What has the machine to itself, and each lane."""
+    return [[step for step in first_steps() if step.name == "engine"], *map(nightly_steps, LANES)]
 
 
 def plain_lines(output: str) -> list[str]:
@@ -148,8 +171,10 @@ def carry_out(steps: list[Step], *, alone: bool) -> list[Result]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*")
-    names = parser.parse_args().names
-    first, *lanes = [first_steps(), *map(lane_steps, LANES)]
+    parser.add_argument("--nightly", action="store_true")
+    arguments = parser.parse_args()
+    names = arguments.names
+    first, *lanes = nightly() if arguments.nightly else [first_steps(), *map(lane_steps, LANES)]
     known = [step.name for steps in (first, *lanes) for step in steps]
     unknown = [name for name in names if name not in known]
     if unknown:

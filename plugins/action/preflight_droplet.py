@@ -21,7 +21,7 @@ from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node imp
 # Names that the preflight play itself defines beside those of its arguments.
 PLAY_NAMES = (
     "litefarm_release", "litefarm_preflight", "litefarm_verify", "litefarm_images", "litefarm_secrets", "litefarm_lock", "litefarm_configured",
-    "litefarm_release_info", "litefarm_recorded", "litefarm_deployment", "litefarm_migrations_lock",
+    "litefarm_release_info", "litefarm_recorded", "litefarm_deployment", "litefarm_migrations_lock", "litefarm_secrets_in_use",
 )  # fmt: skip
 MAGIC = re.compile(r"^(ansible_|inventory_|group_names$|groups$|hostvars$|omit$|play|role_|vars$|environment$|preflight_|release_|verify_|build_|rollout_)")
 

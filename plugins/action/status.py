@@ -41,10 +41,9 @@ class ActionModule(ControlNodeAction):
         }
         book = arguments["ledger"]
         history = book.get("history") or []
-        # The times of the lock and of the history are of the ledger's clock, and so is what they are compared with.
-        now = ledger.moment(book.get("now")) or time.time()
-        rows, notes = service_rows(droplets, arguments["services"], history, now)
-        notes += [lock_line(book, now), *release_lines(history)]
+        rows, notes = service_rows(droplets, arguments["services"], [*history, *ledger.planned(book.get("lock"))])
+        # The times of the lock are of the ledger's clock, and so is what they are compared with.
+        notes += [lock_line(book, ledger.moment(book.get("now")) or time.time()), *release_lines(history)]
         self._show(SERVICES, rows, "health")
         notes += maintenance.lines({host: found.get("maintenance") for host, (_expected, found) in droplets.items()})
         for note in notes:
@@ -70,9 +69,9 @@ def table(columns, rows):
     return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in cells]
 
 
-def service_rows(droplets, order, history, now):
+def service_rows(droplets, order, history):
     """Rows, and what they leave unsaid: droplets to (expected services, what release_info found)."""
-    rows, notes, commits = [], [], {}
+    rows, notes, places = [], [], []
     for host, (expected, found) in droplets.items():
         absent, reason = absence(found)
         if reason:
@@ -84,24 +83,28 @@ def service_rows(droplets, order, history, now):
             if seen is None:
                 rows.append({"service": name, "where": host, "release": "-", "since": "-", "state": absent, "health": "unknown" if reason else "FAIL"})
                 continue
-            record = record_of(name, seen["image"], history)
-            if record:
-                commits.setdefault(record["to"]["commit"], (ledger.name_of(record["to"]), []))[1].append("%s on %s" % (name, host))
+            places.append((name, host, seen["image"]))
+            release = release_of(name, seen["image"], history)
+            other = release_of(name, seen["beside"], history) if seen.get("beside") else ""
             rows.append(
                 {
                     "service": name,
                     "where": host,
-                    "release": ledger.name_of(record["to"]) if record else seen.get("version") or short_image(seen["image"]),
-                    "since": when(seen.get("since"), now),
-                    "state": state_of(seen),
+                    "release": release,
+                    # Both times are of the droplet's own clock.
+                    "since": when(seen.get("since"), ledger.moment(found.get("now"))),
+                    "state": state_of(seen, other if other != release else ""),
                     "health": {True: "ok", False: "FAIL"}.get(seen.get("healthy"), "-"),
                 }
             )
             if seen.get("healthy") is False:
                 notes.append("%s on %s is not healthy: %s" % (name, host, shortened("; ".join(seen.get("probes") or []) or "it is %s" % seen["state"], 300)))
-    if len(commits) > 1:
-        parts = ["%s: %s" % (name, ", ".join(places)) for name, places in commits.values()]
-        notes.append("%d releases run side by side (%s): release one of them everywhere with playbooks/deploy.yml." % (len(commits), "; ".join(parts)))
+            if other and not seen.get("upstream_read", True):
+                notes.append(
+                    "nginx on %s may not have taken over the switch of %s to %s, so %s may still serve: run the release again." % (host, name, release, other)
+                )
+    several = ledger.side_by_side(ledger.releases_of(places, history))
+    notes += [several] if several else []
     ranks = {name: number for number, name in enumerate(order)}
     return sorted(rows, key=lambda each: ranks.get(each["service"], len(ranks))), notes
 
@@ -117,10 +120,10 @@ def absence(found):
     return "missing", ""
 
 
-def record_of(service, image, history):
-    """The newest line about a service's image; best one of a run that ended well."""
-    records = [each for each in reversed(history) if each["images"].get(service) == image and each["to"]["commit"]]
-    return next((each for each in records if each["result"] in ledger.IN_PLACE), records[0] if records else None)
+def release_of(service, image, history):
+    """The name of the release that an image is of, or the image itself."""
+    record = ledger.record_of(service, image, history)
+    return ledger.name_of(record["to"]) if record else short_image(image)
 
 
 def short_image(image):
@@ -128,18 +131,20 @@ def short_image(image):
     return re.sub(r"(sha256:[0-9a-f]{12})[0-9a-f]+", r"\1", image).rpartition("/")[2]
 
 
-def state_of(seen):
+def state_of(seen, other):
     parts = [seen["state"]]
     if seen.get("restarts"):
         parts.append("%d restart%s" % (seen["restarts"], "" if seen["restarts"] == 1 else "s"))
     if seen.get("under_way"):
         parts.append("release under way")
+        parts += ["%s beside it" % other] if other else []
     return ", ".join(parts)
 
 
 def when(text, now):
     moment = ledger.moment(text)
-    return "%s (%s)" % (short_time(text), duration(max(0, now - moment))) if moment else "-"
+    age = " (%s)" % duration(max(0, now - moment)) if now else ""
+    return short_time(text) + age if moment else "-"
 
 
 def short_time(text):
@@ -164,9 +169,8 @@ def lock_line(book, now):
 def release_lines(history):
     """Which releases need a person's decision: a failed one may be tried again, one that was taken back needs force."""
     taken_back = ledger.taken_back(history)
-    last = ledger.last_good(history)
-    partial = ["The last release, %s, is in place on some droplets only: %s." % (ledger.name_of(last["to"]), last["message"])] if last and last["result"] == "partial" else []
-    return partial + [
+    partial = ledger.partial(history)
+    return ([partial] if partial else []) + [
         "%s: %s." % (title, names)
         for title, names in (
             ("Failed when it was last released", names_of(ledger.failed(history) - set(taken_back), history)),

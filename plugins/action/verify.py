@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from ansible.utils.display import Display
 
+from ansible_collections.litefarm.platform.plugins.module_utils.verification.releases import compared
 from ansible_collections.litefarm.platform.plugins.module_utils.verification.rows import during_maintenance, table
 from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import ControlNodeAction
 
@@ -18,12 +19,13 @@ class ActionModule(ControlNodeAction):
 
     def run(self, tmp=None, task_vars=None):
         result = super().run(tmp, task_vars)
-        rows = []
-        for host in task_vars["ansible_play_hosts_all"]:
-            rows += (task_vars["hostvars"][host].get("litefarm_verify") or {}).get("rows") or []
-        rows = during_maintenance(rows)
+        answers = {host: task_vars["hostvars"][host].get("litefarm_verify") or {} for host in task_vars["ansible_play_hosts_all"]}
+        rows = during_maintenance([row for answer in answers.values() for row in answer.get("rows") or []])
+        rows, notes = compared(rows, {host: answer.get("containers") or [] for host, answer in answers.items()})
         for line in table(rows):
             display.display(line, color=COLOURS.get(line.rsplit(None, 1)[-1]))
+        for note in notes:
+            display.display(note, color=COLOURS["WARN"])
         failed = [each for each in rows if each["result"] == "FAIL"]
         if not rows:
             return dict(result, failed=True, msg="Nothing was verified: no droplet of the run has a check.")
@@ -37,5 +39,5 @@ class ActionModule(ControlNodeAction):
             return dict(result, failed=True, msg="%d of %d checks failed: see the end of the table." % (len(failed), len(rows)))
         warnings = sum(each["result"] == "WARN" for each in rows)
         passed = "All %d checks passed%s." % (len(rows), ", %d with a warning" % warnings if warnings else "")
-        result.update(changed=False, rows=rows, msg=passed)
+        result.update(changed=False, rows=rows, notes=notes, msg=passed)
         return result

@@ -45,9 +45,9 @@ class ActionModule(ControlNodeAction):
             asked = [(check["kind"], pool.submit(self._outside, check, visitor, host)) for check in checks if check["kind"] in OUTSIDE]
             # From outside first: what a user asks opens the connections that are looked at inside. Only an export takes longer.
             concurrent.futures.wait([answer for kind, answer in asked if kind != "export"])
-            inside = self._inside(host, [check for check in checks if check["kind"] in INSIDE], arguments["timeout"], task_vars)
+            inside, containers = self._inside(host, [check for check in checks if check["kind"] in INSIDE], arguments["timeout"], task_vars)
             rows = [each for _kind, answer in asked for each in answer.result()] + inside
-        result.update(changed=False, rows=rows)
+        result.update(changed=False, rows=rows, containers=containers)
         return result
 
     def _checks(self, variable, task_vars):
@@ -64,17 +64,18 @@ class ActionModule(ControlNodeAction):
         return OUTSIDE[check["kind"]](check, visitor, host)
 
     def _inside(self, host, checks, timeout, task_vars):
+        """The rows, and the containers of the droplet."""
         if not checks:
-            return []
+            return [], []
         checks = [self._with_neighbours(check, host, task_vars) if check["kind"] == "peer_ports" else check for check in checks]
         arguments = dict(arguments_of(checks), timeout=timeout)
         try:
             state = self._execute_module(module_name="litefarm.platform.verify_droplet", module_args=arguments, task_vars=task_vars)
         except (AnsibleConnectionFailure, AnsibleError) as error:
-            return [row("droplet", host, "reachable by ssh", first_line(error), False)]
+            return [row("droplet", host, "reachable by ssh", first_line(error), False)], []
         if state.get("failed"):
-            return [row("droplet", host, "can be looked at", first_line(state.get("msg", "")), False)]
-        return [each for check in checks for each in INSIDE[check["kind"]](check, state, host)]
+            return [row("droplet", host, "can be looked at", first_line(state.get("msg", "")), False)], []
+        return [each for check in checks for each in INSIDE[check["kind"]](check, state, host)], state["containers"]
 
     @staticmethod
     def _with_neighbours(check, host, task_vars):

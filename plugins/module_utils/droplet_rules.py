@@ -38,15 +38,18 @@ def droplet_problems(host, facts, requirements):
 
 
 def outdated(running, releases):
-    """Services of the droplet that do not run from the image that is about to be released, among them those that do not run at all."""
+    """Services of the droplet whose committed release is not of the image that is about to be released, among them those that have none.
+
+    What serves already and is not committed is still to be released: its run was interrupted.
+    """
     services = running.get("services") or {}
-    return [service for service, image in releases.items() if (services.get(service) or {}).get("image") != image]
+    return [service for service, image in releases.items() if (services.get(service) or {}).get("committed_image") != image]
 
 
 def room_problems(host, running, releases):
     """Sentences about a droplet that has no memory for a second copy of what is about to be replaced."""
     services = running.get("services") or {}
-    beside = {name: services[name]["memory_mb"] for name in outdated(running, releases) if name in services and services[name]["update"] == "rolling"}
+    beside = {name: services[name]["memory_mb"] for name in outdated(running, releases) if name in services and _needs_a_copy(services[name], releases[name])}
     if not beside:
         return []
     # They are replaced one after the other, but the last one settles while the first one still does.
@@ -57,6 +60,11 @@ def room_problems(host, running, releases):
         "%s has %d MB of memory available, and a second copy of %s beside the running one may take %d MB, so %d MB are missing: resize the droplet, or "
         "end what takes the memory." % (host, available, " and ".join(sorted(beside)), needed, needed - available)
     ]
+
+
+def _needs_a_copy(service, image):
+    """Whether a release starts one more container than runs now. Of two that an interrupted run has left, one ends before another one starts."""
+    return service["update"] == "rolling" and service["copies"] < 2 and service["image"] != image
 
 
 def image_problems(images):

@@ -256,7 +256,8 @@ class Ledger:
             message = "%s did not end: its lock was %s" % (lock["what"], why)
         # Without an answer of the database every migration that it was about to run may have run.
         migrations = [each for each in plan.get("migrations") or [] if completed is None or each in completed]
-        fields = dict(plan, migrations=migrations, result="interrupted", kind=plan.get("kind") or next((kind for kind in KINDS if lock["what"].startswith(kind)), ""), message=message)
+        kind = plan.get("kind") or next((kind for kind in KINDS if lock["what"].startswith(kind)), "")
+        fields = dict(plan, migrations=migrations, result="interrupted", kind=kind, message=message)
         self._append(complete(fields, now, lock))
 
     def _append(self, record):
@@ -470,6 +471,48 @@ def superseded(history, commit):
     if present is None or present["to"]["commit"] == commit:
         return None
     return present if any(each["result"] in IN_PLACE and each["to"]["commit"] == commit for each in history) else None
+
+
+def planned(lock):
+    """What the run that holds the lock brings, as records that stand at the end of a history: nothing else knows its images yet."""
+    plan = (lock or {}).get("plan")
+    return [complete(dict(plan, result="interrupted"), moment(lock["since"]), lock)] if isinstance(plan, dict) else []
+
+
+def record_of(service, image, history):
+    """The newest record about a service's image; best one of a run that ended well."""
+    records = [each for each in reversed(history) if each["images"].get(service) == image and each["to"]["commit"]]
+    return next((each for each in records if each["result"] in IN_PLACE), records[0] if records else None)
+
+
+def releases_of(places, history):
+    """Name of each release that runs to where it does.
+
+    Args:
+        places: service, droplet and image of each container. Images that the history does not know are left out.
+    """
+    commits = {}
+    for service, host, image in places:
+        record = record_of(service, image, history)
+        if record:
+            commits.setdefault(record["to"]["commit"], (name_of(record["to"]), []))[1].append("%s on %s" % (service, host))
+    return dict(commits.values())
+
+
+def side_by_side(releases):
+    """A sentence if there are several: what releases_of returned."""
+    if len(releases) < 2:
+        return None
+    parts = ["%s: %s" % (name, ", ".join(where)) for name, where in releases.items()]
+    return "%d releases run side by side (%s): release one of them everywhere with playbooks/deploy.yml." % (len(releases), "; ".join(parts))
+
+
+def partial(history):
+    """A sentence if the last release is in place on some droplets only."""
+    last = last_good(history)
+    if last is None or last["result"] != "partial":
+        return None
+    return "The last release, %s, is in place on some droplets only: %s." % (name_of(last["to"]), last["message"])
 
 
 def refusal(kind, release, history, force=False):

@@ -93,9 +93,9 @@ def check(secrets, values, vault):
         value = values.get(name)
         supplied = kind == "supplied"
         if value is None or value == "":
-            if not supplied:
+            if not supplied and not secret.get("optional"):
                 missing.append(name)
-            elif secret.get("required"):
+            elif supplied and secret.get("required"):
                 problems.append("The secret %s is missing in %s: put it in with ansible-vault edit (%s)." % (name, vault, secret["obtain"]))
             continue
         reason = weakness(value, secret.get("minimum", 0)) if kind in ("token", "supplied") else pem_weakness(value, kind)

@@ -241,7 +241,15 @@ def run(module, book):
         module.fail_json(msg="A record belongs to state unlocked or read, not to %s: leave it out." % state)
     if state == "locked":
         lock, taken_over = book.take(
-            token, arguments["what"], holder, arguments["minutes"], arguments["takes_over"], arguments["plan"], arguments["completed"], arguments["force"], apply
+            token,
+            arguments["what"],
+            holder,
+            minutes=arguments["minutes"],
+            takes_over=arguments["takes_over"],
+            plan=arguments["plan"],
+            completed=arguments["completed"],
+            force=arguments["force"],
+            apply=apply,
         )
         if taken_over:
             result["msg"] = sentence(taken_over, "was taken over, because %s" % taken_over["why"])

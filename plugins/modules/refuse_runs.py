@@ -56,7 +56,10 @@ from ansible_collections.litefarm.platform.plugins.module_utils import run_numbe
 
 
 def main():
-    module = AnsibleModule(argument_spec=dict(number=dict(type="int", required=True), path=dict(type="path", default=run_number.PATH)), supports_check_mode=True)
+    module = AnsibleModule(
+        argument_spec=dict(number=dict(type="int", required=True), path=dict(type="path", default=run_number.PATH)),
+        supports_check_mode=True,
+    )
     number = module.params["number"]
     if number < 0:
         module.fail_json(msg="number is %d: give the number of a run, as the deploy lock has it." % number)

@@ -53,7 +53,10 @@ EXAMPLES = r"""
 
 RETURN = r"""
 services:
-  description: Service to what is there of it. A service without a current container is left out.
+  description:
+    - Service to what is there of it. RV(services.image) to RV(services.update) are of the container that serves; of the one that was committed if none does.
+    - For a rolling service the one serves whose port the upstream file names. For others it is the one that runs.
+    - A service of which no container serves or was committed is left out.
   returned: always
   type: dict
   contains:
@@ -93,6 +96,18 @@ services:
     update:
       description: V(rolling) if a second container stands beside it during a release, V(recreate) if not; empty if that is not known.
       type: str
+    committed_image:
+      description: Image of the release that was committed last, which may not be the one that serves while one is under way; empty if there is none.
+      type: str
+    beside:
+      description: Image of the other release that is there while one is under way; empty if there is no other one.
+      type: str
+    copies:
+      description: How many containers of the service run.
+      type: int
+    upstream_read:
+      description: Whether nginx is known to have read the upstream file. If not, it may still ask the release in RV(services.beside).
+      type: bool
     previous:
       description: Images of the retained releases, the newest first.
       type: list
@@ -113,6 +128,11 @@ disk_free_mb:
   description: Space that is free where the engine keeps images and containers, in MiB.
   returned: always
   type: int
+now:
+  description: The time of the droplet's clock, by which RV(services.since) is to be judged.
+  returned: always
+  type: str
+  sample: "2026-11-24T20:17:30Z"
 maintenance:
   description: Since when there is maintenance (C(since), in UTC) and with which C(message); null if there is none.
   returned: always

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: rollout_gate
 short_description: Let a rollout go on only with all of its droplets
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Fails if a droplet of the run has been lost, or has not done what it was to do. What counts is what a droplet is known to have done, because one
     that cannot be reached any more reports nothing. Runs on the control node.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: rollout_outcome
 short_description: Say what a rollout has come to
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Concludes the outcome from the journal of the run. A rollout has succeeded only if every droplet of the run is known to have committed what it
     staged, and nothing failed; everything else is a failure.

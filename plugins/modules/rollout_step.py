@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: rollout_step
 short_description: Carry what this run has staged on a droplet through one more step
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Runs M(litefarm.platform.container_release) for the services that this run has staged on the droplet, as the journal of the run on the control
     node says. On a droplet on which it has staged nothing, nothing is done and no module is run.

@@ -12,6 +12,8 @@ version_added: 0.1.0
 description:
   - Prints the rows that M(litefarm.platform.verify_droplet) registered as C(litefarm_verify) on every droplet of the run, failures
     last, and fails if there are any.
+  - Compares the containers of all these droplets with the history of the environment, if one of them has read it. Two releases at once, and a
+    partial release, are a warning.
   - Runs on the control node, without a module call. Changes nothing.
 options: {}
 extends_documentation_fragment:
@@ -34,4 +36,9 @@ rows:
   returned: success
   type: list
   elements: dict
+notes:
+  description: What is to be done about more than one release, in sentences.
+  returned: success
+  type: list
+  elements: str
 """

@@ -35,6 +35,8 @@ options:
       - "C(backups): the newest file in C(path) that fits C(pattern) is younger than C(hours). With C(none_is_ok) there may be none."
       - "C(maintenance): C(playbooks/maintenance.yml) has closed nothing with a page in C(path). While it has, a 503 of the host names in
         C(closes) is a warning only."
+      - "C(releases): all droplets of the run have the release that the history in C(path) says, and the last one is not partial; else it is a
+        warning. M(litefarm.platform.verify) compares, when all droplets have answered."
       - "C(redis), asked from the droplet: C(host), C(port) and C(password)."
       - "C(image), asked from the droplet: C(url) of what imaginary is to do, C(key) and C(key_name)."
       - "C(peer_ports), asked from the droplet: C(ports), all TCP ports to ask the other droplets for, and C(open), those that are open: a
@@ -55,6 +57,10 @@ options:
     type: list
     elements: dict
     default: []
+  history:
+    description: Used by the action plugin, folder of the environment's history. Empty, none is read.
+    type: path
+    default: ""
   maintenance:
     description: Used by the action plugin, folders in which a page of maintenance may be.
     type: list
@@ -111,10 +117,16 @@ rows:
   type: list
   elements: dict
 containers:
-  description: Containers of the platform's services. Only from the module on the droplet.
-  returned: never to a playbook
+  description:
+    - Containers of the platform's services, with C(name), C(service), C(image), C(status), C(restarts) and C(running_seconds). Empty if no check
+      looks inside the droplet.
+  returned: always
   type: list
   elements: dict
+history:
+  description: The C(records) of O(history), with the plan of a run that is under way as the last one, or the C(error). Only from the module on the droplet.
+  returned: never to a playbook
+  type: dict
 """
 
 import concurrent.futures
@@ -126,10 +138,12 @@ import subprocess
 import time
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.litefarm.platform.plugins.module_utils import ledger
 from ansible_collections.litefarm.platform.plugins.module_utils.maintenance import look
 from ansible_collections.litefarm.platform.plugins.module_utils.verification import questions
 
 SERVICE_LABEL = "litefarm.platform.service"
+IMAGE_LABEL = "litefarm.platform.image"
 # Everything in one question, so that a database costs one client.
 QUESTION = """
 select json_build_object(
@@ -162,12 +176,21 @@ def containers(module, docker):
             {
                 "name": document["Name"].lstrip("/"),
                 "service": document["Config"]["Labels"][SERVICE_LABEL],
+                "image": document["Config"]["Labels"].get(IMAGE_LABEL, ""),
                 "status": document["State"]["Status"],
                 "restarts": document["RestartCount"],
                 "running_seconds": seconds_since(document["State"]["StartedAt"]),
             }
         )
     return found, None
+
+
+def history(directory):
+    book = ledger.Ledger(directory)
+    try:
+        return {"records": [*book.history(), *ledger.planned(book.lock())], "error": None}
+    except ledger.LedgerError as error:
+        return {"records": [], "error": str(error)}
 
 
 def backups(wanted):
@@ -236,6 +259,7 @@ def main():
             "ca_certificates": {"type": "dict", "default": {}},
             "timeout": {"type": "int", "default": 10},
             "backups": {"type": "list", "elements": "dict", "default": []},
+            "history": {"type": "path", "default": ""},
             "maintenance": {"type": "list", "elements": "path", "default": []},
             "databases": {"type": "list", "elements": "dict", "default": []},
             "commands": {"type": "list", "elements": "dict", "default": []},
@@ -254,6 +278,7 @@ def main():
         answers = {
             "containers": found,
             "engine_error": error,
+            "history": history(module.params["history"]) if module.params["history"] else None,
             "backups": {wanted["path"]: backups(wanted) for wanted in module.params["backups"]},
             "maintenance": {path: look(path) for path in module.params["maintenance"]},
             "databases": {wanted["database"]: database(docker, wanted, found, timeout) for wanted in module.params["databases"]},

@@ -15,6 +15,7 @@ from tests.support import lab
 LEDGER = "litefarmapp"
 LOCK = "/var/lib/litefarm/deployment/lock.json"
 SERVICES = ("api", "webapp", "export_scheduler")
+CALLBACKS = str(lab.PROJECT / "tests" / "support" / "callback")
 
 
 def history(lines: int = 5) -> list[dict]:
@@ -97,5 +98,11 @@ def start(name: str, *arguments: str, env: dict[str, str] | None = None, checkou
 
 def killed_after(task: str) -> dict[str, str]:
     """The variables that have a playbook killed, with all that it has started, right after a task."""
-    folder = str(lab.PROJECT / "tests" / "support" / "callback")
-    return {"ANSIBLE_CALLBACK_PLUGINS": folder, "ANSIBLE_CALLBACKS_ENABLED": "kill_after", "LITEFARM_KILL_AFTER": task}
+    return {"ANSIBLE_CALLBACK_PLUGINS": CALLBACKS, "ANSIBLE_CALLBACKS_ENABLED": "kill_after", "LITEFARM_KILL_AFTER": task}
+
+
+def harmed(*harm: dict[str, str]) -> dict[str, str]:
+    """The variables that have droplets harmed while a playbook runs, as tests/support/callback/harm.py says; `droplet` stands for its container."""
+    containers = {name: droplet["container"] for name, droplet in lab.status()["droplets"].items()}
+    commands = [{**{key: value for key, value in each.items() if key != "droplet"}, "container": containers[each["droplet"]]} for each in harm]
+    return {"ANSIBLE_CALLBACK_PLUGINS": CALLBACKS, "ANSIBLE_CALLBACKS_ENABLED": "harm", "LITEFARM_HARM": json.dumps(commands)}

@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
+# `make nightly` plays every row.
+NIGHTLY = bool(os.environ.get("LITEFARM_NIGHTLY"))
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "release-protocol.md"
 
 
@@ -16,6 +19,11 @@ def rows() -> list[dict[str, str]]:
     table = re.search(r"<!-- environment -->\n((?:\|.*\n)+)", DOCUMENT.read_text(encoding="utf-8"))[1].splitlines()
     cells = [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in table]
     return [dict(zip(cells[0], row, strict=True)) for row in cells[2:]]
+
+
+def played(*sample: str) -> list[dict[str, str]]:
+    """All rows at night, otherwise those of some steps."""
+    return [row for row in rows() if NIGHTLY or row["step"] in sample]
 
 
 def ids(found: list[dict[str, str]]) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 
 from tests.support import lab
+from tests.support.deployment import variables
 from tests.support.load import Load
 
 API = "api.app.litefarm.org"
@@ -15,7 +16,8 @@ API = "api.app.litefarm.org"
 
 def test_production_goes_back_to_its_own_inventory_unnoticed(names, ca_file, record_property):
     with Load(["https://app.litefarm.org/", f"https://{API}/version"], names, ca_file, rate=20) as load:
-        run = lab.playbook("site.yml", environment="production")
+        # The tests before this one have left a newer release than the inventory's.
+        run = lab.playbook("site.yml", *variables(force=True), environment="production")
         report = load.stop()
     record_property("back", f"{run.seconds:.1f} s; {report}")
     assert run.status == 0, run.reasons

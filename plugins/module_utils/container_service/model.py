@@ -300,6 +300,10 @@ def upstream_text(name, port, address="127.0.0.1", backup=None, backup_address=N
     return "\n".join(lines) + "\n"
 
 
+def upstream_ports(content):
+    """The ports of an upstream file, the backup last."""
+    return [int(port) for port in re.findall(r"^\s*server\s+\S+:([0-9]+)[\s;]", content or "", re.MULTILINE)]
+
+
 def upstream_port(content):
-    found = re.search(r"^\s*server\s+\S+:([0-9]+)[\s;]", content or "", re.MULTILINE)
-    return int(found.group(1)) if found else None
+    return next(iter(upstream_ports(content)), None)

@@ -10,7 +10,7 @@ import ipaddress
 import urllib.parse
 
 from ansible_collections.litefarm.platform.plugins.module_utils.maintenance import words
-from ansible_collections.litefarm.platform.plugins.module_utils.verification.rows import duration, row, shortened
+from ansible_collections.litefarm.platform.plugins.module_utils.verification.rows import duration, row, shortened, warning
 
 # A container in another state, such as one that is kept for a rollback, does nothing.
 ACTIVE = ("running", "restarting", "paused")
@@ -46,6 +46,14 @@ def check_maintenance(check, state, host):
     found = state["maintenance"].get(check["path"])
     closed = {"closed": check.get("closes") or []} if found else {}
     return [dict(row(check["check"], host, "off", words(found) if found else "off", not found), **closed)]
+
+
+def check_releases(check, state, host):
+    """The history of the environment. Whether its droplets fit it is known only when all of them have answered."""
+    expected, found = "one release everywhere", state["history"]
+    if found["error"]:
+        return [warning(check["check"], host, expected, found["error"])]
+    return [dict(row(check["check"], host, expected, "", True), history=found["records"])]
 
 
 def check_exec(check, state, host):
@@ -190,15 +198,18 @@ INSIDE = {
     "image": check_image,
     "peer_ports": check_peer_ports,
     "maintenance": check_maintenance,
+    "releases": check_releases,
 }
 
 
 def arguments_of(checks):
     """What the module on the droplet is asked, for these checks."""
-    arguments = {"maintenance": [], "backups": [], "databases": [], "commands": [], "redis": {}, "images": {}, "peers": []}
+    arguments = {"history": "", "maintenance": [], "backups": [], "databases": [], "commands": [], "redis": {}, "images": {}, "peers": []}
     for check in checks:
         if check["kind"] == "maintenance":
             arguments["maintenance"].append(check["path"])
+        elif check["kind"] == "releases":
+            arguments["history"] = check["path"]
         elif check["kind"] == "backups":
             arguments["backups"].append({"path": check["path"], "pattern": check.get("pattern", "*")})
         elif check["kind"] == "database":

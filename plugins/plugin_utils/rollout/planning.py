@@ -49,7 +49,7 @@ def leftovers(history: list[dict], hosts: list[str], groups: dict[str, list[str]
     for host in hosts:
         last = last_on(history, host) or last_good(history)
         for record in interrupted:
-            # The collection of before 0.2 did not write down the droplets of an interrupted run.
+            # The lock of an earlier collection does not say its droplets.
             if record["hosts"] and host not in record["hosts"]:
                 continue
             for service, image in record["images"].items():
@@ -88,7 +88,7 @@ def lines_of(plan: Plan, running: dict[str, dict], history: list[dict], listed: 
     """
     lines = ["%s: %s -> %s" % (plan.kind, name_of(plan.before) if plan.before["commit"] else "nothing that is recorded", name_of(plan.release))]
     for service, image in plan.images.items():
-        same = [host for host, services in running.items() if services.get(service, {}).get("image") == image]
+        same = [host for host, services in running.items() if services.get(service, {}).get("committed_image") == image]
         other = [host for host, services in running.items() if host not in same and service in services.get("wanted", [])]
         where = ["%s on %s" % (word, ", ".join(hosts)) for word, hosts in (("new", other), ("there already", same)) if hosts]
         if where:

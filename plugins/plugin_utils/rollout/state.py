@@ -188,9 +188,8 @@ class Rollout:
         # Every droplet that is still part of the run has been asked to go back.
         asked = {event.host for event in self._of(REVERT)}
         reasons += ["%s could not be reached" % host for host in (self.plan.hosts if self.plan else ()) if host not in asked and host not in stuck]
-        return Outcome(
-            FAILED_RESULT, tuple(dict.fromkeys(reasons)) or ("it did not come to its end",), replaced, self.migrations(), stuck, noteworthy=self.plan is not None
-        )
+        why = tuple(dict.fromkeys(reasons)) or ("it did not come to its end",)
+        return Outcome(FAILED_RESULT, why, replaced, self.migrations(), stuck, noteworthy=self.plan is not None)
 
     def reasons(self) -> list[str]:
         """Why it failed: the first line of each error, once. What failed for want of something else is told only if that is not known."""

@@ -106,6 +106,28 @@ def test_every_scenario_is_in_one_lane_and_every_lane_has_a_lab_of_its_own():
     assert len({(lane.lab, lane.public, lane.private) for lane in suite.LANES}) == len(suite.LANES)
 
 
+def test_nightly_plays_all_rows_and_all_kinds_of_harm_in_labs_that_it_takes_down():
+    first, *lanes = suite.nightly()
+    found = {step.name: step for step in [*first, *(step for lane in lanes for step in lane)]}
+    assert len(found) == len(first) + sum(map(len, lanes))
+    assert {name for name, step in found.items() if step.env.get("LITEFARM_NIGHTLY") == "1"} >= {"simulated", "scaled"}
+    assert (steps.REPO / found["simulated"].command[-1]).is_file()
+    # Without -k, which would leave out kinds.
+    assert found["kill matrix"].command[-1] == "tests/kill_matrix" and "-k" not in found["kill matrix"].command
+    assert found["kill matrix"].env["LITEFARM_KILL_MATRIX_DROPLET"] in found["kill matrix up"].command
+    for lane, played in zip(suite.LANES, lanes, strict=True):
+        assert (played[0].name, played[-1].name) == (f"old {lane.lab} gone", f"{lane.lab} down")
+
+
+def test_nightly_is_an_option_of_the_suite_and_a_target_of_make(monkeypatch, capsys):
+    played = []
+    monkeypatch.setattr(suite, "carry_out", lambda steps, alone: played.extend(step.name for step in steps) or [])
+    monkeypatch.chdir(steps.REPO)
+    monkeypatch.setattr(suite.sys, "argv", ["test.py", "--nightly", "simulated", "scaled"])
+    assert suite.main() == 0 and sorted(played) == ["scaled", "simulated"]
+    assert "tools/test.py --nightly" in (steps.REPO / "Makefile").read_text()
+
+
 def test_a_failed_step_does_not_keep_those_after_it_from_running(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(suite, "REPO", tmp_path)
     monkeypatch.setattr(suite, "LOGS", tmp_path)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.litefarm.platform.plugins.module_utils.ledger import (
-    LedgerError, complete, failed, last_good, name_of, present_release, refusal, rollback_target, taken_back,
+    LedgerError, complete, failed, last_good, name_of, partial, planned, present_release, refusal, releases_of, rollback_target, side_by_side, taken_back,
 )  # fmt: skip
 
 
@@ -217,3 +217,47 @@ def test_a_long_history_is_named_in_part():
 )
 def test_names(given, name):
     assert name_of(given) == name
+
+
+def with_images(text):
+    """A history in which each release has an API of its own, and a webapp that never changes."""
+    return [dict(each, images={"api": "api@%s" % each["to"]["version"], "webapp": "webapp@same"}) for each in history(text)]
+
+
+@pytest.mark.parametrize(
+    ("text", "images", "expected"),
+    [
+        (">a a>b", {"one": "api@vb", "two": "api@vb"}, None),
+        (
+            ">a a>b", {"one": "api@vb", "two": "api@va"},
+            "2 releases run side by side (vb (bbbbbbb): api on one; va (aaaaaaa): api on two): release one of them everywhere with playbooks/deploy.yml.",
+        ),
+        # Of what nobody has recorded it is not known whether it is another release.
+        (">a a>b", {"one": "api@vb", "two": "api@vc"}, None),
+        ("", {"one": "api@vb", "two": "api@va"}, None),
+        # After a rollback the older one is the one that runs.
+        (">a a>b a<b", {"one": "api@va", "two": "api@va"}, None),
+    ],
+)  # fmt: skip
+def test_two_releases_at_once(text, images, expected):
+    found = releases_of([("api", host, image) for host, image in images.items()], with_images(text))
+    assert side_by_side(found) == expected
+
+
+def test_an_image_of_several_releases_is_of_the_newest():
+    places = [("api", "one", "api@vb"), ("webapp", "one", "webapp@same"), ("webapp", "two", "webapp@same")]
+    assert releases_of(places, with_images(">a a>b")) == {"vb (bbbbbbb)": ["api on one", "webapp on one", "webapp on two"]}
+
+
+@pytest.mark.parametrize(("text", "told"), [("", False), (">a", False), (">a a>b/", True), (">a a>b/ a>b", False), (">a a>b/ b>c!", True)])
+def test_a_partial_release_is_told_until_a_whole_one(text, told):
+    assert bool(partial(history(text))) == told
+
+
+def test_what_a_run_under_way_brings_is_known_from_its_lock():
+    plan = {"kind": "deploy", "from": release("a"), "to": release("b"), "images": {"api": "api@vb"}}
+    lock = {"run": "x", "who": "anna", "node": "desk", "what": "deploy", "since": "2026-07-01T10:00:00Z", "expires": "2026-07-01T11:00:00Z", "plan": plan}
+    places = [("api", "one", "api@va"), ("api", "two", "api@vb")]
+    assert list(releases_of(places, [*with_images(">a"), *planned(lock)])) == ["va (aaaaaaa)", "vb (bbbbbbb)"]
+    for nothing in (None, dict(lock, plan={}), dict(lock, plan="torn")):
+        assert not [each for each in planned(nothing) if each["to"]["commit"]]

@@ -27,7 +27,8 @@ def seen(image=API, **changes):
 
 
 def rows_of(droplets, history=()):
-    return status.service_rows(droplets, ORDER, list(history), NOW)
+    own_time = {host: (expected, {"now": ledger.stamp(NOW), **found} if found else found) for host, (expected, found) in droplets.items()}
+    return status.service_rows(own_time, ORDER, list(history))
 
 
 def test_a_service_is_shown_with_its_release_and_how_it_is():
@@ -58,6 +59,35 @@ def test_what_is_ill_is_said_with_its_probes():
     rows, notes = rows_of({"app": (["api", "webapp"], {"services": {"api": ill, "webapp": seen(state="exited", healthy=False, probes=[], restarts=1)}})})
     assert [(row["state"], row["health"]) for row in rows] == [("running, 3 restarts, release under way", "FAIL"), ("exited, 1 restart", "FAIL")]
     assert notes == ["api on app is not healthy: GET / 503; GET /ready refused", "webapp on app is not healthy: it is exited"]
+
+
+def test_ages_are_of_the_droplets_own_clock():
+    slow = {"services": {"api": seen()}, "now": "2026-07-02T08:10:00Z"}
+    unknown = {"services": {"api": seen()}, "now": ""}
+    rows, _notes = rows_of({"one": (["api"], slow), "two": (["api"], {"services": {"api": seen()}}), "three": (["api"], unknown)})
+    assert [row["since"] for row in rows] == ["2026-07-02 08:00 (10 min)", "2026-07-02 08:00 (2 h)", "2026-07-02 08:00"]
+
+
+def test_a_release_under_way_names_the_one_beside_it():
+    history = [line(V1, images={"api": API}), line(V2, "interrupted", images={"api": NEWER})]
+    under_way = seen(NEWER, beside=API, under_way=True, upstream_read=True)
+    rows, notes = rows_of({"app": (["api"], {"services": {"api": under_way}})}, history)
+    assert [(row["release"], row["state"]) for row in rows] == [("v2 (bbbbbbb)", "running, release under way, v1 (aaaaaaa) beside it")]
+    assert notes == []
+    rows, _notes = rows_of({"app": (["api"], {"services": {"api": dict(under_way, beside=NEWER)}})}, history)
+    assert rows[0]["state"] == "running, release under way"
+    rows, _notes = rows_of({"app": (["api"], {"services": {"api": under_way}})})
+    assert (rows[0]["release"], rows[0]["state"]) == ("api@sha256:222222222222", "running, release under way, api@sha256:111111111111 beside it")
+
+
+def test_a_switch_that_nginx_may_not_have_made_is_pointed_out():
+    doubtful = seen(NEWER, beside=API, under_way=True, upstream_read=False)
+    history = [line(V1, images={"api": API}), line(V2, "interrupted", images={"api": NEWER})]
+    assert rows_of({"app": (["api"], {"services": {"api": doubtful}})}, history)[1] == [
+        "nginx on app may not have taken over the switch of api to v2 (bbbbbbb), so v1 (aaaaaaa) may still serve: run the release again."
+    ]
+    # Without another release there is no doubt who serves.
+    assert rows_of({"app": (["api"], {"services": {"api": seen(upstream_read=False, beside="")}})})[1] == []
 
 
 @pytest.mark.parametrize(

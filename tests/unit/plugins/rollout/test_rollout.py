@@ -66,8 +66,8 @@ def test_the_plan_says_what_changes_where():
     groups = {"api": ["one", "two"], "webapp": ["one"]}
     history = [record("deploy", {}, ONE, hosts=["one", "two"])]
     running = {
-        "one": {"wanted": ["api", "webapp"], "api": {"image": "api@1"}, "webapp": {"image": "webapp@2"}},
-        "two": {"wanted": ["api"], "api": {"image": "api@2"}},
+        "one": {"wanted": ["api", "webapp"], "api": {"image": "api@2", "committed_image": "api@1"}, "webapp": {"image": "webapp@2", "committed_image": "webapp@2"}},
+        "two": {"wanted": ["api"], "api": {"image": "api@2", "committed_image": "api@2"}},
     }
     lines = [*LISTED, "Found 1 Pending Migration file/files.", "3_crops.js"]
     release = {**TWO, "references": {"api": "api@2", "webapp": "webapp@2"}}
@@ -124,7 +124,7 @@ def left(history, hosts=("app", "jobs")):
 def test_what_an_interrupted_run_released_is_known():
     history = [record("deploy", {}, ONE), record("deploy", ONE, TWO, "interrupted")]
     assert left(history) == {"app": {"api": "api@2", "webapp": "webapp@2"}, "jobs": {"export_scheduler": "export_scheduler@2"}}
-    # Those before 0.2 did not write down their droplets.
+    # The lock of an earlier collection does not say them.
     assert left([record("deploy", {}, ONE), record("deploy", ONE, TWO, "interrupted", hosts=[])]) == left(history)
     assert left([record("deploy", {}, ONE), record("deploy", ONE, TWO, "interrupted", hosts=["app"])]).keys() == {"app"}
 
@@ -142,8 +142,9 @@ def test_the_first_release_has_nothing_to_go_back_to():
     assert left([record("deploy", {}, ONE, "interrupted")]) == {}
 
 
-def running(image, update="rolling", available=300):
-    return {"services": {"api": {"image": image, "update": update, "memory_mb": 512}}, "memory_available_mb": available}
+def running(image, update="rolling", available=300, **more):
+    seen = {"image": image, "committed_image": image, "copies": 1, "update": update, "memory_mb": 512, **more}
+    return {"services": {"api": seen}, "memory_available_mb": available}
 
 
 def test_a_second_copy_needs_memory():
@@ -153,6 +154,25 @@ def test_a_second_copy_needs_memory():
     assert droplet_rules.room_problems("one", running("api@1", update="recreate"), {"api": "api@2"}) == []
     assert droplet_rules.room_problems("one", running("api@1", available=600), {"api": "api@2"}) == []
     assert droplet_rules.room_problems("one", {}, {"api": "api@2"}) == []
+
+
+def test_a_release_that_was_interrupted_needs_no_memory_for_what_runs_already():
+    beside = running("api@1", copies=2, beside="api@2")
+    assert droplet_rules.room_problems("one", beside, {"api": "api@2"}) == []
+    # Of another release, the interrupted one goes before the next one comes.
+    assert droplet_rules.room_problems("one", beside, {"api": "api@3"}) == []
+    # The old one has stopped, and the new one is not committed.
+    alone = running("api@2", committed_image="api@1", beside="api@1")
+    assert droplet_rules.room_problems("one", alone, {"api": "api@2"}) == []
+    assert droplet_rules.room_problems("one", alone, {"api": "api@3"}) != []
+    # It was created and never started.
+    assert droplet_rules.room_problems("one", running("api@1", beside="api@2"), {"api": "api@2"}) != []
+
+
+def test_a_release_that_serves_and_is_not_committed_is_still_to_be_made():
+    wanted = {"api": "api@2"}
+    assert droplet_rules.outdated(running("api@2", committed_image="api@1", copies=2), wanted) == ["api"]
+    assert droplet_rules.outdated(running("api@2", committed_image=""), wanted) == ["api"]
 
 
 def test_outdated_is_what_runs_from_another_image_or_not_at_all():

@@ -5,17 +5,13 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 from tests.support import environment_table
 
 from .simulated import Simulation
 
-# `make nightly` plays every row, and the next run after it.
-NIGHTLY = bool(os.environ.get("LITEFARM_NIGHTLY"))
-ROWS = [row for row in environment_table.rows() if NIGHTLY or row["step"] in ("migrate", "switch others")]
+ROWS = environment_table.played("migrate", "switch others")
 MESSAGE = {"unreachable": "other could not go back", "revert": "first could not go back"}
 
 
@@ -65,7 +61,7 @@ def test_a_run_that_goes_on_after(row, column, environment):
     else:
         assert environment.serves() == everywhere("old") and environment.leftovers() == []
     assert bool(environment.migrated()) == (record["migrations"] != [] and record["result"] == "failed"), record
-    if NIGHTLY:
+    if environment_table.NIGHTLY:
         finish(environment)
 
 

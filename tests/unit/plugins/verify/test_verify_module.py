@@ -13,6 +13,7 @@ import sys
 import time
 
 import pytest
+from ansible_collections.litefarm.platform.plugins.module_utils import ledger
 
 from tests.unit.plugins.verify.servers import IMAGE_KEY, REDIS_PASSWORD
 
@@ -34,7 +35,7 @@ if sys.argv[1] == "ps":
 elif sys.argv[1] == "inspect":
     print(json.dumps([{
         "Name": "/" + name,
-        "Config": {"Labels": {"litefarm.platform.service": container["service"]}},
+        "Config": {"Labels": {"litefarm.platform.service": container["service"], **container.get("labels", {})}},
         "State": {"Status": container["status"], "StartedAt": "2026-07-01T10:00:00.123456789Z"},
         "RestartCount": 2,
     } for name, container in answers["containers"].items()]))
@@ -87,6 +88,26 @@ def test_containers_and_a_command_in_one(engine, run):
         "queues": {"code": 0, "output": "the scheduler holds 21 connections\n"},
         "other": {"error": "its container does not run"},
     }
+
+
+def test_containers_tell_their_images(engine, run):
+    labelled = {"service": "api", "status": "running", "labels": {"litefarm.platform.image": "api@1"}}
+    engine(containers={"api": labelled, "other": {"service": "other", "status": "running"}})
+    assert [(each["service"], each["image"]) for each in run()["containers"]] == [("api", "api@1"), ("other", "")]
+
+
+def test_the_history_is_read_with_what_a_run_under_way_brings(run, tmp_path):
+    assert run()["history"] is None
+    folder = tmp_path / "ledger"
+    assert run(history=str(folder))["history"] == {"records": [], "error": None}
+    book = ledger.Ledger(str(folder))
+    book.record({"kind": "deploy", "result": "ok", "to": {"version": "v1", "commit": "a" * 40}})
+    book.take("run", "deploy v2", {}, plan={"kind": "deploy", "to": {"version": "v2", "commit": "b" * 40}})
+    found = run(history=str(folder))["history"]
+    assert [(each["to"]["version"], each["result"]) for each in found["records"]] == [("v1", "ok"), ("v2", "interrupted")]
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    assert "cannot be used on the droplet" in run(history=str(blocked / "ledger"))["history"]["error"]
 
 
 def test_a_command_that_fails_or_hangs(engine, run):

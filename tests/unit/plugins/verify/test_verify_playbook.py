@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from ansible_collections.litefarm.platform.plugins.module_utils import ledger
 from ansible_collections.litefarm.platform.plugins.module_utils.verification.inside import INSIDE
 from ansible_collections.litefarm.platform.plugins.module_utils.verification.outside import OUTSIDE
 
@@ -76,6 +77,7 @@ def test_an_environment_is_asked_all_questions_and_shows_no_secret(environment):
     expected = {"%s %s" % (app, service) for service in ("postgres", "api", "webapp")} | {"%s redis" % other, "%s export_scheduler" % other}
     assert services == expected | ({"%s imaginary" % other} if environment.name == "production" else set())
     assert len(of(rows, "certificate")) == 3
+    assert [(row["where"], row["result"]) for row in of(rows, "releases")] == [(app, "ok")]
     assert {row["where"] for row in of(rows, "queues") + of(rows, "scheduler's API")} == {"%s export_scheduler" % other}
 
 
@@ -122,3 +124,13 @@ def test_a_kind_that_does_not_exist(environment):
     process = environment.play("verify.yml", "-e", json.dumps({"verify_checks": checks}))
     assert process.returncode != 0
     assert "The checks guess in verify_checks have a kind that does not exist: correct it." in process.stdout
+
+
+def test_a_partial_release_is_a_warning_and_no_failure(environment, tmp_path):
+    releases = {"check": "releases", "kind": "releases", "path": str(tmp_path / "ledger")}
+    record = {"kind": "deploy", "result": "partial", "to": {"version": "v2", "commit": "b" * 40}, "message": "other stays on v1 (aaaaaaa)"}
+    ledger.Ledger(releases["path"]).record(record)
+    process = environment.play("verify.yml", "-e", json.dumps({"verify_checks": {"postgres": [releases]}}))
+    assert process.returncode == 0, process.stdout
+    assert [(row["check"], row["seen"], row["result"]) for row in table(process)][:1] == [("releases", "v2 (bbbbbbb) on some droplets only", "WARN")]
+    assert "The last release, v2 (bbbbbbb), is in place on some droplets only: other stays on v1 (aaaaaaa)." in process.stdout
