@@ -128,9 +128,12 @@ CELLS = [
 CELL_IDS = [f"{column} {row['step']}".replace(" ", "-") for column, row in CELLS]
 # What each droplet suffers in the two columns, and how it is healed. Users' requests have another way than Ansible, and containers outlive
 # their engine, so nobody may lose a request.
-CUT_OFF = "nft add table inet cut_off && nft add chain inet cut_off input '{ type filter hook input priority -300; }' && " \
+CUT_OFF = (
+    "nft add table inet cut_off && nft add chain inet cut_off input '{ type filter hook input priority -300; }' && "
     "nft add rule inet cut_off input tcp dport 22 reject with tcp reset"
-NOT_CUT_OFF = "nft delete table inet cut_off"
+)
+# Also if the run ended before the harm was done.
+NOT_CUT_OFF = "nft destroy table inet cut_off"
 ENGINE_STOPS = "systemctl stop docker.socket docker.service"
 ENGINE_STARTS = "systemctl reset-failed docker.service && systemctl start docker.socket docker.service"
 
