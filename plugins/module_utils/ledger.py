@@ -443,12 +443,14 @@ def last_on(history, host):
 def failed(history):
     """Commits whose last news is that their release failed. They may be released again; a rollback passes over them."""
     found = set()
+    # A run that lost its lock fails for that reason, and its record comes after the one of whoever took the lock away.
+    interrupted = {each["run"] for each in history if each["result"] == "interrupted" and each["run"]}
     for each in history:
         after = each["to"]["commit"]
         if each["result"] in IN_PLACE:
             found.discard(after)
         # Where the release stays the same, what failed was something else: it ran before, and it runs now.
-        elif each["result"] == "failed" and after and after != each["from"]["commit"]:
+        elif each["result"] == "failed" and after and after != each["from"]["commit"] and each["run"] not in interrupted:
             found.add(after)
     return found
 

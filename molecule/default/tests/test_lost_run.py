@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -17,7 +18,7 @@ from tests.support import lab
 from tests.support.deployment import LEDGER, LOCK, containers, history, leftovers, running, start, variables
 from tests.support.load import Load
 
-SITE, DEPLOY, UNLOCK = "site.yml", "playbooks/deploy.yml", "playbooks/unlock.yml"
+SITE, DEPLOY, UNLOCK, STATUS = "site.yml", "playbooks/deploy.yml", "playbooks/unlock.yml", "playbooks/status.yml"
 # The second one is what the lab's inventory says, and what runs at the beginning and at the end.
 OTHER, INVENTORY = "v1.1.0", "v1.0.0"
 ANNA, BERTA = {"USER": "anna", "SUDO_USER": ""}, {"USER": "berta", "SUDO_USER": ""}
@@ -107,9 +108,13 @@ def test_a_run_whose_lock_is_broken_ends_its_step_and_changes_nothing_more(name,
         assert run.returncode != 0 and said in words(output), output[-4000:]
         assert "is not released" in words(output), output[-4000:]
         assert containers() == found
-        (record,) = history(1)
-        assert (record["result"], record["who"], record["run"]) == ("interrupted", "anna", lock["run"])
-        assert "its lock was broken by berta" in record["message"]
+        records = [each for each in history(1000) if each["run"] == lock["run"]]
+        assert (records[0]["result"], records[0]["who"]) == ("interrupted", "anna")
+        assert all("broken by berta" in each["message"] for each in records)
+        # What it has begun it has begun: there is nothing against the release, and what it says of itself is not success.
+        assert [each["result"] for each in records[1:]] == (["failed"] if name == DEPLOY else [])
+        status = lab.playbook(STATUS)
+        assert status.status == 0 and not re.search(rf"Failed when it was last released.*{INVENTORY} ", status.output), status.reasons
         assert sorted(refused_by_droplets(lock["number"])) == sorted(lab.droplets())
 
         after = lab.playbook(DEPLOY, *variables(litefarm_version=then, force=True), env=BERTA)

@@ -72,6 +72,15 @@ def test_failed_and_taken_back_are_two_things(text, tried, left):
     assert set(taken_back(history(text))) == {letter * 40 for letter in left}
 
 
+def test_a_run_that_lost_its_lock_says_nothing_against_its_release():
+    """It has two records: of whoever took the lock away, and its own."""
+    told = history(">a a>b? a>b!")
+    told[1]["run"] = told[2]["run"] = "x"
+    assert failed(told) == set()
+    told[2]["run"] = "y"
+    assert failed(told) == {"b" * 40}
+
+
 @pytest.mark.parametrize(
     ("text", "wanted", "words"),
     [
