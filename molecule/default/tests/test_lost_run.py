@@ -36,6 +36,13 @@ def read_until(run, line):
     raise AssertionError(f"'{line}' was not printed:\n{''.join(printed)[-4000:]}")
 
 
+def finish(run, printed):
+    """Everything that a run prints until its end, which is kept beside the output of other runs."""
+    printed += run.communicate()[0]
+    (lab.logs() / f"{time.strftime('%H%M%S')}-lost-run.log").write_text(printed)
+    return printed
+
+
 def words(output):
     return " ".join(output.split())
 
@@ -68,7 +75,7 @@ def test_a_droplet_that_restarts_while_others_are_configured_refuses_the_release
     with start(SITE, *variables(litefarm_version=OTHER, force=True), env=ANNA) as run:
         output = read_until(run, CONFIGURE)
         lab.reboot("litefarmapp")
-        output += run.communicate()[0]
+        output = finish(run, output)
     assert run.returncode != 0, output[-4000:]
     assert "Switch API traffic" not in output and "litefarmapp could not be reached" in words(output), output[-4000:]
     assert version() == INVENTORY and running() == before
@@ -103,7 +110,7 @@ def test_a_run_whose_lock_is_broken_ends_its_step_and_changes_nothing_more(name,
             broken = lab.playbook(UNLOCK, env=BERTA)
             found = containers()
             os.killpg(run.pid, signal.SIGCONT)
-            output += run.communicate()[0]
+            output = finish(run, output)
         assert broken.status == 0 and "The deploy lock of anna on" in words(broken.output), broken.reasons
         assert run.returncode != 0 and said in words(output), output[-4000:]
         assert "is not released" in words(output), output[-4000:]
