@@ -15,7 +15,6 @@ from tests.support import lab
     [
         ("litefarm_version=v0.0.0", "There is no tag, branch or commit 'v0.0.0'"),
         ("vault_postgres_password=changeme", "vault_postgres_password"),
-        ("nginx_bdoy_max_mb=30", "nginx_body_max_mb"),
         ("postgres_port=70000", "65535"),
         ("new_database=false", "litefarmapp has no database in /srv/litefarm/postgres"),
         ("litefarm_private_address=10.255.255.1", "10.255.255.1"),
@@ -30,3 +29,10 @@ def test_a_bad_value_is_told_before_anything_is_touched(given, told):
     assert told in run.output, run.output
     assert "Nothing was changed." in run.output, run.output
     assert run.total("changed") == 0
+
+
+def test_a_name_that_nothing_reads_is_told_before_the_first_play():
+    run = lab.playbook("site.yml", "-e", "nginx_bdoy_max_mb=30")
+    assert run.status != 0
+    assert "Nothing was changed." in run.output and "write nginx_body_max_mb if that is meant" in run.output, run.output
+    assert "PLAY [" not in run.output, run.output

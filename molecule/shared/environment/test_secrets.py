@@ -49,7 +49,7 @@ def test_no_output_of_any_run_shows_a_secret(markers):
     for environment in lab.environments():
         run = lab.playbook("site.yml", "--check", "-vvv", "--diff", environment=environment)
         assert run.status == 0, run.reasons
-        assert lab.playbook("site.yml", "-vvv", "--diff", "-e", "nginx_bdoy_max_mb=30", environment=environment).status != 0
+        assert lab.playbook("site.yml", "-vvv", "--diff", "-e", "postgres_port=70000", environment=environment).status != 0
     logs = sorted(lab.logs().glob("*.log"))
     assert any("-vvv" in log.name for log in logs)
     for log in logs:
