@@ -40,7 +40,7 @@ class ActionModule(DropletAction):
         answer = self._ask(arguments, task_vars)
         if answer.get("held") and arguments.get("state") == "locked" and process_gone(answer["lock"], me):
             answer = self._ask(dict(arguments, takes_over=answer["lock"]["run"]), task_vars)
-        if answer.get("taken_over") and arguments.get("state") == "locked":
+        if answer.get("taken_over") and arguments.get("state") == "locked" and not self._task.check_mode:
             display.warning(answer["msg"])
         if answer.get("failed") and arguments.get("state") in ("locked", "checked"):
             lost = arguments["state"] == "checked" and not answer.get("lost")
