@@ -85,7 +85,7 @@ class ActionModule(ControlNodeAction):
             if role in own:
                 defaults.update(values)
                 defaults.update(inner)
-        known = set(PLAY_NAMES) | set(arguments["options"]) | secret_rules.names(arguments["secrets"])
+        known = set(PLAY_NAMES) | set(arguments["options"]) | secret_rules.names(arguments["secrets"], task_vars)
         known |= {name for spec in specs.values() for name in spec} | self._wiring(task_vars)
         prefixes = ["%s_" % role for role in specs] + ["litefarm_", "vault_"]
         # A role's internal variables and results have two underscores.

@@ -12,7 +12,7 @@ from ansible.parsing.vault import VaultLib, is_encrypted, match_encrypt_secret
 from ansible.utils.display import Display
 
 from ansible_collections.litefarm.platform.plugins.module_utils.droplet_rules import environment_problems
-from ansible_collections.litefarm.platform.plugins.module_utils.secret_rules import needed, previous, rotated_together, rotation_meaning
+from ansible_collections.litefarm.platform.plugins.module_utils.secret_rules import kept, needed, previous, rotated_together, rotation_meaning
 from ansible_collections.litefarm.platform.plugins.module_utils.variables import short_path
 from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import ControlNodeAction, evaluate
 from ansible_collections.litefarm.platform.plugins.plugin_utils import deployed_secrets, vault_file
@@ -117,7 +117,13 @@ class ActionModule(ControlNodeAction):
         self._write(vault, entries)
         answer.update(changed=True, created=[secret["name"] for secret in renewed])
         verb = "would get a new value" if self._task.check_mode else "has a new value" if len(renewed) == 1 else "have new values"
-        return answer, ["%s %s in %s." % (name, verb, vault.name), "What that means for people: %s." % rotation_meaning(renewed)]
+        lines = ["%s %s in %s." % (name, verb, vault.name), "What that means for people: %s." % rotation_meaning(renewed)]
+        stay = [kept(secret["name"], vault.values[secret["name"]]) for secret in renewed if secret.get("keep_previous")]
+        return answer, lines + [
+            "The old value %s there as %s: remove it with ansible-vault edit when nothing needs it any more."
+            % ("would stay" if self._task.check_mode else "stays", each)
+            for each in stay
+        ]
 
     def _write(self, vault, entries, removed=()):
         if (entries or removed) and not self._task.check_mode:

@@ -30,9 +30,21 @@ def previous(name):
     return "%s_previous" % name
 
 
-def names(secrets):
-    """Every name that a vault may have."""
-    return {secret["name"] for secret in secrets} | {previous(secret["name"]) for secret in secrets if secret.get("accepted_twice")}
+def key_id(value):
+    """By this a person knows a key from others of the same name: it is shown, and part of the places of what the key encrypts."""
+    return fingerprint(value)[:8]
+
+
+def kept(name, value):
+    """The name under which the value before a rotation stays in the vault."""
+    return "%s_%s" % (name, key_id(value))
+
+
+def names(secrets, present=()):
+    """Every name that a vault may have: of values before a rotation, those that are present."""
+    known = {secret["name"] for secret in secrets} | {previous(secret["name"]) for secret in secrets if secret.get("accepted_twice")}
+    keeping = [re.compile(r"%s_[0-9a-f]{8}" % re.escape(secret["name"])) for secret in secrets if secret.get("keep_previous")]
+    return known | {name for name in present if any(pattern.fullmatch(name) for pattern in keeping)}
 
 
 def rotated_together(secrets, name):

@@ -10,8 +10,10 @@ module: bucket
 short_description: A bucket of the object storage is there, and open to whom it should be
 version_added: 0.1.0
 description:
-  - Creates a bucket that is missing and sets who may read it, from which web pages, and what the storage tidies up by itself.
-  - Never deletes a bucket or an object. A lifecycle rule with O(lifecycle[].expire_days) makes the storage delete objects.
+  - Creates a bucket that is missing and sets who may read it, from which web pages, whether old versions of objects are kept, and what
+    the storage tidies up by itself.
+  - Never deletes a bucket or an object. A lifecycle rule with O(lifecycle[].expire_days) makes the storage delete objects, and one with
+    O(lifecycle[].expire_old_versions_days) their old versions.
   - Made for DigitalOcean Spaces, and uses only what other storages with the S3 API know as well.
   - Runs where Python has boto3, which is the control node.
 options:
@@ -77,6 +79,12 @@ options:
         description: Seconds for which a browser remembers the answer.
         type: int
         default: 3600
+  versioning:
+    description:
+      - Whether the storage keeps the old version of an object that is overwritten or deleted. Without the option nothing is changed.
+      - V(true) enables versioning. V(false) suspends it where it is enabled. The storage then keeps the versions that it has, until a
+        rule with O(lifecycle[].expire_old_versions_days) or a person deletes them.
+    type: bool
   lifecycle:
     description: What the storage tidies up. An empty list is nothing; without the option nothing is changed.
     type: list
@@ -92,6 +100,11 @@ options:
         default: ""
       expire_days:
         description: Days after which an object is deleted.
+        type: int
+      expire_old_versions_days:
+        description:
+          - Days after which the old version of an object is deleted, counted from the moment in which it was overwritten or deleted.
+          - The same rule removes the marker of a deleted object that has no versions any more.
         type: int
       abort_multipart_days:
         description: Days after which the parts of an upload that was not finished are deleted.
@@ -136,6 +149,19 @@ EXAMPLES = r"""
     access: public_read
   delegate_to: localhost
   run_once: true
+
+- name: Keep what is overwritten or deleted for 30 days
+  litefarm.platform.bucket:
+    name: litefarm-production-backups
+    endpoint: https://nyc3.digitaloceanspaces.com
+    region: nyc3
+    access_key_id: "{{ vault_spaces_access_key_id }}"
+    secret_access_key: "{{ vault_spaces_secret_access_key }}"
+    versioning: true
+    lifecycle:
+      - {id: old versions, expire_old_versions_days: 30}
+  delegate_to: localhost
+  run_once: true
 """
 
 RETURN = r"""
@@ -156,6 +182,9 @@ settings:
       description: As O(cors).
       type: list
       elements: dict
+    versioning:
+      description: V(Enabled), V(Suspended), or V(Off) if it was never enabled.
+      type: str
     lifecycle:
       description: As O(lifecycle).
       type: list
@@ -187,10 +216,14 @@ except ImportError:
 
 STATEMENT = "EverybodyReads"
 EVERYBODY = ("http://acs.amazonaws.com/groups/global/AllUsers", "http://acs.amazonaws.com/groups/global/AuthenticatedUsers")
+# A storage says nothing of a bucket whose versioning was never enabled.
+OFF = "Off"
 # The answers of a bucket that has no such settings.
 NONE = ("NoSuchBucketPolicy", "NoSuchCORSConfiguration", "NoSuchLifecycleConfiguration")
+# What is left of a deleted object when its versions are gone.
+MARKER = "ExpiredObjectDeleteMarker"
 # What asks for the body's checksum in one of two ways.
-SETTERS = ("PutBucketAcl", "PutBucketPolicy", "PutBucketCors", "PutBucketLifecycleConfiguration")
+SETTERS = ("PutBucketAcl", "PutBucketPolicy", "PutBucketCors", "PutBucketVersioning", "PutBucketLifecycleConfiguration")
 
 
 def public_statement(name):
@@ -247,27 +280,38 @@ def storage_cors_rule(rule):
 
 def lifecycle_rule(rule):
     """A rule as the storage gives it, in the form of the option. What the option cannot say makes it another rule."""
-    place = rule.get("Filter") or {}
+    place, expiration, old_versions = (dict(rule.get(part) or {}) for part in ("Filter", "Expiration", "NoncurrentVersionExpiration"))
     shown = {
         "id": rule.get("ID", ""),
-        "prefix": rule.get("Prefix") or place.get("Prefix") or "",
-        "expire_days": (rule.get("Expiration") or {}).get("Days"),
+        "prefix": rule.get("Prefix") or place.pop("Prefix", None) or "",
+        "expire_days": expiration.pop("Days", None),
+        "expire_old_versions_days": old_versions.pop("NoncurrentDays", None),
         "abort_multipart_days": (rule.get("AbortIncompleteMultipartUpload") or {}).get("DaysAfterInitiation"),
     }
-    known = ("ID", "Prefix", "Filter", "Status", "Expiration", "AbortIncompleteMultipartUpload")
+    known = ("ID", "Prefix", "Filter", "Status", "Expiration", "NoncurrentVersionExpiration", "AbortIncompleteMultipartUpload")
     other = {key: value for key, value in rule.items() if key not in known}
-    other.update({key: value for key, value in place.items() if key != "Prefix"})
-    other.update({key: value for key, value in (rule.get("Expiration") or {}).items() if key != "Days" and value})
+    other.update(place, **{key: value for key, value in {**expiration, **old_versions}.items() if key != MARKER and value})
+    if bool(expiration.get(MARKER)) != removes_markers(shown):
+        other[MARKER] = bool(expiration.get(MARKER))
     if rule.get("Status") != "Enabled":
         other["Status"] = rule.get("Status")
     # Dates are no JSON.
     return dict(shown, other=json.loads(json.dumps(other, default=str))) if other else shown
 
 
+def removes_markers(rule):
+    """Does a rule have to say that the markers of deleted objects go? One that expires objects removes them anyway, and may not say it."""
+    return rule["expire_old_versions_days"] is not None and rule["expire_days"] is None
+
+
 def storage_lifecycle_rule(rule):
     given = {"ID": rule["id"], "Filter": {"Prefix": rule["prefix"]}, "Status": "Enabled"}
     if rule["expire_days"] is not None:
         given["Expiration"] = {"Days": rule["expire_days"]}
+    if removes_markers(rule):
+        given["Expiration"] = {MARKER: True}
+    if rule["expire_old_versions_days"] is not None:
+        given["NoncurrentVersionExpiration"] = {"NoncurrentDays": rule["expire_old_versions_days"]}
     if rule["abort_multipart_days"] is not None:
         given["AbortIncompleteMultipartUpload"] = {"DaysAfterInitiation": rule["abort_multipart_days"]}
     return given
@@ -330,6 +374,7 @@ class Bucket:
             "acl": sorted(grant["Permission"] for grant in grants if grant.get("Grantee", {}).get("URI") in EVERYBODY),
             "policy": listed(policy.get("Statement", [])),
             "cors": [cors_rule(rule) for rule in self._get("cors", "CORSRules") or []],
+            "versioning": self._get("versioning", "Status") or OFF,
             "lifecycle": sorted((lifecycle_rule(rule) for rule in self._get("lifecycle_configuration", "Rules") or []), key=lambda rule: rule["id"]),
         }
 
@@ -354,6 +399,8 @@ class Bucket:
         """Close first and open last, so that a run that is cut short leaves nothing open."""
         if wanted["acl"] != before["acl"]:
             self._s3.put_bucket_acl(Bucket=self._name, ACL="private")
+        if wanted["versioning"] != before["versioning"]:
+            self._s3.put_bucket_versioning(Bucket=self._name, VersioningConfiguration={"Status": wanted["versioning"]})
         if wanted["lifecycle"] != before["lifecycle"]:
             if wanted["lifecycle"]:
                 rules = [storage_lifecycle_rule(rule) for rule in wanted["lifecycle"]]
@@ -373,7 +420,7 @@ class Bucket:
                 self._s3.delete_bucket_policy(Bucket=self._name)
 
 
-NEW = {"acl": [], "policy": [], "cors": [], "lifecycle": []}
+NEW = {"acl": [], "policy": [], "cors": [], "versioning": OFF, "lifecycle": []}
 
 
 def wanted_settings(parameters, before):
@@ -383,6 +430,9 @@ def wanted_settings(parameters, before):
     wanted = dict(before, acl=[], policy=before["policy"] if meaning(statements) == meaning(before["policy"]) else statements)
     if parameters["cors"] is not None:
         wanted["cors"] = [{key: sorted(value) if isinstance(value, list) else value for key, value in rule.items()} for rule in parameters["cors"]]
+    if parameters["versioning"] is not None:
+        # What was enabled once can be suspended only.
+        wanted["versioning"] = "Enabled" if parameters["versioning"] else OFF if before["versioning"] == OFF else "Suspended"
     if parameters["lifecycle"] is not None:
         wanted["lifecycle"] = sorted(parameters["lifecycle"], key=lambda rule: rule["id"])
     return wanted
@@ -452,6 +502,7 @@ def main():
                     "max_age_seconds": {"type": "int", "default": 3600},
                 },
             },
+            "versioning": {"type": "bool"},
             "lifecycle": {
                 "type": "list",
                 "elements": "dict",
@@ -459,9 +510,10 @@ def main():
                     "id": {"type": "str", "required": True},
                     "prefix": {"type": "str", "default": ""},
                     "expire_days": {"type": "int"},
+                    "expire_old_versions_days": {"type": "int"},
                     "abort_multipart_days": {"type": "int"},
                 },
-                "required_one_of": [("expire_days", "abort_multipart_days")],
+                "required_one_of": [("expire_days", "expire_old_versions_days", "abort_multipart_days")],
             },
         },
         supports_check_mode=True,

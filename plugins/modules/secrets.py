@@ -29,6 +29,8 @@ options:
       - A secret with C(without) is not needed where one of these groups has a droplet. C(used_by) says who else needs a copy.
       - C(rotation) says what a rotation means for people. While a secret with C(accepted_twice) is rotated, the vault has its previous
         value too, as C(<name>_previous). With C(elsewhere), its rotation waits until a person has copied the new value.
+      - After a rotation of a secret with C(keep_previous), the value before it stays in the vault until a person removes it, as C(<name>_)
+        with the first 8 hexadecimal digits of its SHA-256.
       - A secret with C(fixed) is never rotated. One with C(optional) is created, and an environment that is older than it runs without it.
     type: list
     elements: dict

@@ -168,7 +168,7 @@ def extra_problems(extra, names, loader, folders):
     problems += [not_text(name, "option -e", extra[name]) for name in given if own.get(name) == "text" and not isinstance(extra[name], str)]
     unknown = [name for name in given if name not in own]
     if unknown:
-        known = known_variables(loader, names or PLAYBOOKS) | names_in_expressions(folders)
+        known = known_variables(loader, names or PLAYBOOKS, unknown) | names_in_expressions(folders)
         found = [unknown_variable(name, names, known | set(own)) for name in unknown if name not in known]
         # Another playbook may read variables of its own.
         problems += [sentence for sentence, meant in found if names or meant]
@@ -192,15 +192,15 @@ def unknown_variable(name, names, known):
     return "%s %s, which option -e gives: %s." % (subject, name, advice), meant
 
 
-def known_variables(loader, names):
-    """Inputs of the platform: options of roles, of the platform itself, and secrets."""
+def known_variables(loader, names, given=()):
+    """Inputs of the platform: options of roles, of the platform itself, and secrets; of secrets before a rotation those that are given."""
 
     def load(*path):
         file = os.path.join(COLLECTION, *path)
         return (loader.load_from_file(file, trusted_as_template=True) or {}) if os.path.exists(file) else {}
 
     known = set(load("playbooks", "vars", "preflight.yml").get("preflight_options") or {}) | set(load("playbooks", "group_vars", "all.yml"))
-    known |= secret_rules.names(load("playbooks", "vars", "secrets.yml").get("litefarm_secrets") or [])
+    known |= secret_rules.names(load("playbooks", "vars", "secrets.yml").get("litefarm_secrets") or [], given)
     for role in available_roles():
         known |= set((((load("roles", role, "meta", "argument_specs.yml").get("argument_specs") or {}).get("main") or {}).get("options")) or {})
     for file in {file for name in names for file in PLAYBOOKS[name].files}:

@@ -27,7 +27,7 @@ try:
 except ImportError:
     yaml = None
 
-from ansible_collections.litefarm.platform.plugins.module_utils.secret_rules import previous
+from ansible_collections.litefarm.platform.plugins.module_utils.secret_rules import kept, previous
 
 # Letters and digits need no quoting in any file, URL or shell.
 ALPHABET = string.ascii_letters + string.digits
@@ -101,6 +101,7 @@ def begin_rotation(wanted, values, vault):
     entries = create_missing(wanted, {}, vault)
     # What a service accepts must reach the disk in the same moment as what its clients will use.
     entries.update({previous(secret["name"]): values[secret["name"]] for secret in wanted if secret.get("accepted_twice")})
+    entries.update({kept(secret["name"], values[secret["name"]]): values[secret["name"]] for secret in wanted if secret.get("keep_previous")})
     return entries
 
 

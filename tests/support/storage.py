@@ -87,6 +87,8 @@ class FakeStorage:
             if settings["acl"] == "public-read":
                 grants += grant("READ", 'xsi:type="Group"><URI>%s</URI>' % GROUP)
             return 200, b"<AccessControlPolicy><AccessControlList>%s</AccessControlList></AccessControlPolicy>" % grants.encode()
+        if method == "GET" and setting == "versioning":
+            return 200, settings.get(setting, b"<VersioningConfiguration/>")
         if method == "GET":
             return (200, settings[setting]) if setting in settings else error(404, NOTHING[setting])
         if setting in self.forbidden:

@@ -13,6 +13,7 @@ import pytest
 import yaml
 from ansible.parsing.vault import VaultLib, VaultSecret
 from ansible_collections.litefarm.platform.plugins.action.preflight import certificate_problems
+from ansible_collections.litefarm.platform.plugins.module_utils.secret_rules import key_id, names
 from ansible_collections.litefarm.platform.plugins.plugin_utils import vault_file
 
 from tests.support.playbooks import REPO, Environment, problems
@@ -20,6 +21,7 @@ from tests.support.playbooks import REPO, Environment, problems
 SECRETS = yaml.safe_load((REPO / "playbooks" / "vars" / "secrets.yml").read_text())["litefarm_secrets"]
 TOKEN = {"name": "vault_token", "services": ["api"], "kind": "token", "length": 40, "minimum": 24, "rotation": "none"}
 TWICE = dict(TOKEN, accepted_twice=True)
+KEPT = dict(TOKEN, keep_previous=True)
 TEXT = """---
 # Why it is here.
 vault_other: 'x'  # a note
@@ -44,6 +46,7 @@ SITE = """
         stdin: >-
           {{{{ {{'host': inventory_hostname, 'redis': redis_password, 'redis_previous': redis_previous_password, 'client': api_redis_password,
               'elsewhere': hostvars[groups['api'][0]]['vault_redis_password'], 'jwt': api_jwt_secret,
+              'backup': litefarm_backup_encryption_key, 'backups_before': litefarm_backup_previous_encryption_keys,
               'keys': nginx_keys.images.beta | default([])}} | to_json }}}}
       when: ansible_play_name != 'all'
       no_log: true
@@ -147,6 +150,21 @@ def test_a_rotation_begins_once():
     assert vault_file.begin_rotation([TWICE], entries, "vault.yml") == {}
 
 
+def test_the_value_before_a_rotation_is_kept_by_a_name_of_its_own():
+    entries = vault_file.begin_rotation([KEPT], {"vault_token": "old"}, "vault.yml")
+    assert set(entries) == {"vault_token", "vault_token_cba06b57"} and entries["vault_token_cba06b57"] == "old"
+    # The rotation is not open, so the next one makes another value, and both old ones stay.
+    again = vault_file.begin_rotation([KEPT], entries, "vault.yml")
+    assert "vault_token_cba06b57" not in again and again["vault_token_%s" % key_id(entries["vault_token"])] == entries["vault_token"]
+
+
+def test_only_secrets_that_are_kept_have_such_names():
+    present = {"vault_token": "", "vault_token_cba06b57": "", "vault_token_previous": "", "vault_token_cba06b5": "", "vault_token_cba06b573": ""}
+    assert names([KEPT], present) == {"vault_token", "vault_token_cba06b57"}
+    assert names([TOKEN], present) == {"vault_token"}
+    assert names([KEPT]) == {"vault_token"}
+
+
 @pytest.mark.parametrize("values", [{}, {"vault_token": ""}, {"vault_token": None}, {"vault_token": 12}])
 def test_what_is_not_there_is_not_rotated(values):
     with pytest.raises(vault_file.SecretError, match="The secret vault_token is not in vault.yml: run playbooks/secrets.yml"):
@@ -220,7 +238,11 @@ def test_the_old_value_is_accepted_as_long_as_a_droplet_failed(world, where, aft
 def test_preflight_knows_every_name_of_a_rotation(world):
     (world.playbooks / "site.yml").write_text("- ansible.builtin.import_playbook: preflight.yml\n")
     world.environment.set(litefarm_registry="127.0.0.1:9/litefarm", litefarm_repo="/nowhere", litefarm_spaces_endpoint="https://127.0.0.1:9")
-    world.set(vault_imaginary_token_beta_previous="an-old-value-that-is-still-accepted", vault_jwt_secret_previous="nothing-reads-this")
+    world.set(
+        vault_imaginary_token_beta_previous="an-old-value-that-is-still-accepted",
+        vault_jwt_secret_previous="nothing-reads-this",
+        vault_backup_encryption_key_0a1b2c3d="older-backups-need-this",
+    )
     assert world.rotate("imaginary_token_beta", "-e", "finish=false") != 0
     found = [sentence for sentence in problems(world.process) if "Nothing reads" in sentence]
     assert len(found) == 1 and found[0].startswith("Nothing reads the variable vault_jwt_secret_previous"), world.process.stdout
@@ -235,6 +257,30 @@ def test_a_secret_that_is_accepted_once_is_rolled_out_once(world):
     assert [line["jwt"] for line in world.seen()] == [new, new]
     assert "What that means for people: everybody is logged out and has to log in again." in world.process.stdout
     world.assert_nothing_is_told(before)
+
+
+def test_older_backups_can_be_read_until_a_person_removes_the_keys_before(world):
+    keys = [world.secrets()["vault_backup_encryption_key"]]
+    for _rotation in range(2):
+        before = world.secrets()
+        assert world.rotate("backup_encryption_key", "-vvv", "--diff") == 0, world.process.stdout
+        after = world.secrets()
+        name = "vault_backup_encryption_key_%s" % key_id(keys[-1])
+        assert after == dict(before, **{name: keys[-1], "vault_backup_encryption_key": after["vault_backup_encryption_key"]})
+        assert "The old value stays there as %s: remove it with ansible-vault edit" % name in " ".join(world.process.stdout.split())
+        assert "What that means for people: a new archive begins with a full backup" in world.process.stdout
+        assert {line["backup"] for line in world.seen()} == {after["vault_backup_encryption_key"]} and len(world.seen()) == 2
+        assert {tuple(sorted(line["backups_before"])) for line in world.seen()} == {tuple(sorted(keys))}
+        world.assert_nothing_is_told(before)
+        keys.append(after["vault_backup_encryption_key"])
+    assert len(set(keys)) == 3 and all(len(key) == 64 for key in keys)
+
+
+def test_a_run_that_died_before_its_new_key_was_rolled_out_loses_no_key(world):
+    first = world.secrets()["vault_backup_encryption_key"]
+    assert world.rotate("backup_encryption_key", kill_after=1) != 0
+    assert world.rotate("backup_encryption_key") == 0, world.process.stdout
+    assert first in {value for name, value in world.secrets().items() if name.startswith("vault_backup_encryption_key_")}
 
 
 def test_what_is_used_elsewhere_stays_open_until_a_person_has_copied_it(world):

@@ -21,6 +21,7 @@ from tests.support.storage import KEY_ID, REGION, SECRET, FakeStorage
 REPO = pathlib.Path(__file__).resolve().parents[4]
 CORS = [{"origins": ["https://app.litefarm.org"], "methods": ["GET"]}]
 LIFECYCLE = [{"id": "unfinished uploads", "abort_multipart_days": 7}, {"id": "drafts", "prefix": "drafts/", "expire_days": 30}]
+OLD_VERSIONS = [{"id": "old versions", "expire_old_versions_days": 30}]
 PROGRAM = """
 import json, sys
 from ansible.module_utils.testing import patch_module_args
@@ -141,6 +142,72 @@ def test_a_rule_that_only_looks_like_the_wanted_one_is_replaced(fake, run, rule)
     answer = run(lifecycle=LIFECYCLE[:1])
     assert answer["changed"] is True and answer["diff"]["before"]["lifecycle"][0]["other"]
     assert run(lifecycle=LIFECYCLE[:1])["changed"] is False
+
+
+def test_versioning_is_enabled_suspended_and_never_lost_by_a_run_that_does_not_name_it(fake, run):
+    answer = run(versioning=True)
+    assert (answer["created"], answer["settings"]["versioning"]) == (True, "Enabled")
+    assert b"<Status>Enabled</Status>" in fake.buckets["mine"]["versioning"]
+    for same in ({"versioning": True}, {}, {"lifecycle": LIFECYCLE}, {"access": "public_read"}):
+        assert run(**same)["settings"]["versioning"] == "Enabled"
+    assert b"<Status>Enabled</Status>" in fake.buckets["mine"]["versioning"]
+    answer = run(versioning=False)
+    assert (answer["changed"], answer["diff"]["before"]["versioning"], answer["diff"]["after"]["versioning"]) == (True, "Enabled", "Suspended")
+    assert b"<Status>Suspended</Status>" in fake.buckets["mine"]["versioning"]
+    assert run(versioning=False)["changed"] is False
+    assert run()["settings"]["versioning"] == "Suspended"
+    assert run(versioning=True)["changed"] is True
+
+
+def test_a_bucket_that_never_had_versions_is_not_given_a_status_by_false(fake, run):
+    answer = run(versioning=False)
+    assert answer["settings"]["versioning"] == "Off" and "versioning" not in fake.buckets["mine"]
+    assert run(versioning=False)["changed"] is False
+
+
+def test_check_mode_shows_versioning_and_rules_and_changes_nothing(fake, run):
+    fake.buckets["mine"] = {"acl": "private"}
+    answer = run(check=True, versioning=True, lifecycle=OLD_VERSIONS)
+    assert answer["changed"] is True and changes(fake) == []
+    assert [answer["diff"][side]["versioning"] for side in ("before", "after")] == ["Off", "Enabled"]
+    assert answer["diff"]["after"]["lifecycle"][0]["expire_old_versions_days"] == 30
+
+
+def test_old_versions_and_what_is_left_of_deleted_objects_expire(fake, run):
+    run(lifecycle=OLD_VERSIONS)
+    written = fake.buckets["mine"]["lifecycle"]
+    assert b"<NoncurrentVersionExpiration><NoncurrentDays>30</NoncurrentDays></NoncurrentVersionExpiration>" in written
+    assert b"<Expiration><ExpiredObjectDeleteMarker>true</ExpiredObjectDeleteMarker></Expiration>" in written
+    assert run(lifecycle=OLD_VERSIONS)["changed"] is False
+    assert run(lifecycle=[dict(OLD_VERSIONS[0], expire_old_versions_days=31)])["changed"] is True
+
+
+def test_a_rule_that_expires_objects_too_says_nothing_of_markers(fake, run):
+    """The API refuses both in one rule, and removes the markers by the first."""
+    rules = [dict(OLD_VERSIONS[0], expire_days=90)]
+    run(lifecycle=rules)
+    assert b"<Days>90</Days>" in fake.buckets["mine"]["lifecycle"] and b"DeleteMarker" not in fake.buckets["mine"]["lifecycle"]
+    assert run(lifecycle=rules)["changed"] is False
+
+
+@pytest.mark.parametrize(
+    "old_versions",
+    [
+        b"<NoncurrentVersionExpiration><NoncurrentDays>30</NoncurrentDays></NoncurrentVersionExpiration>",
+        b"<NoncurrentVersionExpiration><NoncurrentDays>30</NoncurrentDays><NewerNoncurrentVersions>5</NewerNoncurrentVersions></NoncurrentVersionExpiration>"
+        b"<Expiration><ExpiredObjectDeleteMarker>true</ExpiredObjectDeleteMarker></Expiration>",
+    ],
+)
+def test_a_rule_for_old_versions_that_only_looks_like_the_wanted_one_is_replaced(fake, run, old_versions):
+    rule = b"<ID>old versions</ID><Prefix></Prefix><Status>Enabled</Status>" + old_versions
+    fake.buckets["mine"] = {"acl": "private", "lifecycle": b"<LifecycleConfiguration><Rule>%s</Rule></LifecycleConfiguration>" % rule}
+    answer = run(lifecycle=OLD_VERSIONS)
+    assert answer["changed"] is True and answer["diff"]["before"]["lifecycle"][0]["other"]
+    assert run(lifecycle=OLD_VERSIONS)["changed"] is False
+
+
+def test_a_rule_without_a_deed_is_refused(run):
+    assert "one of the following is required: expire_days, expire_old_versions_days, abort_multipart_days" in run(lifecycle=[{"id": "none"}])["msg"]
 
 
 @pytest.mark.parametrize(
