@@ -11,13 +11,14 @@ import fcntl
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import time
 
 STATE = pathlib.Path("/var/lib/litefarm/postgres")
 CONTAINER = ["docker", "exec", "--user", "999", "postgres_backup"]
-BACKREST = ["sh", "/etc/litefarm/credentials/backrest"]
+BACKREST = ["sh", "/etc/litefarm/credentials/pgbackrest"]
 KINDS = ("full", "diff", "incr", "verify")
 
 
@@ -33,7 +34,8 @@ def problem(kind: str, code: int, output: str) -> str:
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     if code:
         # The cipher's complaints may be binary.
-        return next((line for line in lines if "ERROR" in line), lines[-1] if lines else f"exit {code}")[:500]
+        line = next((line for line in lines if "ERROR" in line), lines[-1] if lines else f"exit {code}")
+        return re.sub(r"^.*ERROR: \[\d+\]: ", "", line)[:500]
     if kind == "verify" and "status: ok" not in lines:
         return "; ".join(line for line in lines if "status" in line or "invalid" in line or "missing" in line)[:500] or "the verification says nothing"
     return ""

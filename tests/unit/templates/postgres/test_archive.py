@@ -53,7 +53,7 @@ def test_wal_is_kept_for_the_promised_days(configuration, days, backups):
 def test_the_server_archives_only_if_there_is_a_bucket(render):
     facts = {"ansible_facts": {"memtotal_mb": 3915}}
     with_archive = render("postgres", "postgresql.conf.j2", **facts, **ARCHIVE)
-    assert "archive_mode = on" in with_archive and "archive_command = 'sh /etc/litefarm/credentials/backrest archive-push %p'" in with_archive
+    assert "archive_mode = on" in with_archive and "archive_command = 'sh /etc/litefarm/credentials/pgbackrest archive-push %p'" in with_archive
     assert "archive_" not in render("postgres", "postgresql.conf.j2", **facts)
 
 
@@ -85,7 +85,7 @@ class Script:
 
 @pytest.fixture
 def script(render, tmp_path):
-    return Script(tmp_path, render("postgres", "backrest.sh.j2", **ARCHIVE))
+    return Script(tmp_path, render("postgres", "pgbackrest.sh.j2", **ARCHIVE))
 
 
 COMMON = "--config=/etc/litefarm/credentials/pgbackrest.conf --stanza=litefarm --repo1-path=" + PLACE
@@ -136,8 +136,8 @@ def ends(code, output):
 
 def test_a_backup_and_its_failure_are_recorded(backup, tmp_path):
     assert backup.take("incr", "", tmp_path, ends(0, b""))["result"] == "ok"
-    failed = backup.take("full", "", tmp_path, ends(37, b"WARN: x\nERROR: [050]: unable to acquire lock\n\xff\xfe"))
-    assert failed["message"] == "ERROR: [050]: unable to acquire lock"
+    failed = backup.take("full", "", tmp_path, ends(37, b"WARN: x\n2026-11-27 01:31:11.669 P00  ERROR: [050]: unable to acquire lock\n\xff\xfe"))
+    assert failed["message"] == "unable to acquire lock"
     recorded = {path.name: json.loads(path.read_text())["result"] for path in tmp_path.glob("backup-*.json")}
     assert recorded == {"backup-incr.json": "ok", "backup-full.json": "failed"}
 
