@@ -13,7 +13,7 @@ import sys
 from lab import engine
 from lab.commands import Lab
 from lab.errors import LabError
-from lab.settings import DROPLETS, settings_from
+from lab.settings import DROPLETS, FAULTS, settings_from
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -50,6 +50,10 @@ def arguments() -> argparse.ArgumentParser:
     release = commands.add_parser("sample-release", help="add a release to the sample application's repository")
     release.add_argument("--tag", required=True)
     release.add_argument("--set", action="append", default=[], metavar="[api.|webapp.]KEY=VALUE", dest="settings")
+
+    fault = commands.add_parser("storage-fault", help="have the object storage fail, until it is told otherwise; none lifts the fault")
+    fault.add_argument("fault", choices=FAULTS, metavar="FAULT", help=", ".join(FAULTS))
+    fault.add_argument("--bucket", default="", metavar="PREFIX", help="only for buckets whose names begin so; default: all")
     return parser
 
 
@@ -81,6 +85,8 @@ def run(options: argparse.Namespace) -> None:
                 print("".join(f"{address} {name}\n" for name, address in rules.items()), end="")
         case "sample-release":
             print(lab.sample_release(options.tag, options.settings))
+        case "storage-fault":
+            print(lab.storage_fault(options.fault, options.bucket))
 
 
 def main() -> int:

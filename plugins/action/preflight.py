@@ -17,8 +17,11 @@ from ansible_collections.litefarm.platform.plugins.module_utils import droplet_r
 from ansible_collections.litefarm.platform.plugins.plugin_utils import deployed_secrets
 from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import ControlNodeAction, evaluate, report
 
-# The variables that name the environment's buckets.
+# The variables that name the application's buckets, and the one of the backups.
 BUCKETS = ("litefarm_private_bucket", "litefarm_public_bucket")
+BACKUP_BUCKET = "litefarm_backup_bucket"
+# The backup bucket's own key, which an environment may have. Both halves or none.
+BACKUP_KEY = {"access_key_id": "vault_backup_access_key_id", "secret_access_key": "vault_backup_secret_access_key"}
 
 
 class ActionModule(ControlNodeAction):
@@ -31,6 +34,7 @@ class ActionModule(ControlNodeAction):
                 "release": {"type": "dict", "required": True},
                 "requirements": {"type": "dict", "required": True},
                 "secrets": {"type": "list", "elements": "dict", "required": True},
+                "backups": {"type": "bool", "default": True},
             }
         )
         hostvars = task_vars["hostvars"]
@@ -44,8 +48,8 @@ class ActionModule(ControlNodeAction):
         )
         problems += droplet_rules.group_problems(groups, requirements["needed_groups"], requirements["single_groups"], requirements.get("within_groups"))
         problems += secrets
-        if any(set(task_vars["ansible_play_hosts_all"]) & set(groups.get(group) or []) for group in requirements.get("storage_groups") or []):
-            problems += self._storage(secrets, task_vars)
+        by_droplet = merge({host: (hostvars[host].get("litefarm_preflight") or {}).get("problems") or [] for host in task_vars["ansible_play_hosts_all"]})
+        problems += self._buckets(requirements, arguments["backups"], secrets + by_droplet, task_vars)
         problems += arguments["release"].get("problems") or []
         problems += droplet_rules.image_problems(
             {
@@ -53,7 +57,7 @@ class ActionModule(ControlNodeAction):
                 for service in arguments["release"].get("images") or {}
             }
         )
-        problems += merge({host: (hostvars[host].get("litefarm_preflight") or {}).get("problems") or [] for host in task_vars["ansible_play_hosts_all"]})
+        problems += by_droplet
         result.update(changed=False)
         if problems:
             # The version is looked at as a variable and as a release.
@@ -79,15 +83,38 @@ class ActionModule(ControlNodeAction):
         problems += secret_rules.check(wanted, values, vault)
         return problems or certificate_problems(wanted, values, vault)
 
-    def _storage(self, told, task_vars):
-        """Sentences about buckets that the environment's key cannot use. What other checks tell of is not told again as a consequence."""
-        values = {name: evaluate(self._templar, task_vars, variable)[0] for name, variable in object_storage.NAMES.items()}
-        buckets = {variable: evaluate(self._templar, task_vars, variable)[0] for variable in BUCKETS}
+    def _buckets(self, requirements, backups, told, task_vars):
+        """Sentences about the buckets that droplets of this run use."""
+        hosts = set(task_vars["ansible_play_hosts_all"])
+
+        def used(kind):
+            return any(hosts & set(task_vars["groups"].get(group) or []) for group in requirements.get(kind) or [])
+
+        names, problems = object_storage.NAMES, []
+        variables = BUCKETS if used("storage_groups") else ()
+        # The bucket's name has the environment's in it.
+        if backups and used("backup_groups") and not any(sentence.startswith("litefarm_environment ") for sentence in told):
+            missing = [name for name in BACKUP_KEY.values() if not evaluate(self._templar, task_vars, name)[0]]
+            if not missing:
+                problems = self._storage([BACKUP_BUCKET], dict(names, **BACKUP_KEY), told, task_vars)
+            elif len(missing) == len(BACKUP_KEY):
+                variables = (*variables, BACKUP_BUCKET)
+            else:
+                problems = [
+                    "The secrets %s belong together, and %s is missing in %s: put it in with ansible-vault edit, or remove the other one."
+                    % (" and ".join(BACKUP_KEY.values()), missing[0], self.places(task_vars).vault())
+                ]
+        return self._storage(variables, names, told, task_vars) + problems
+
+    def _storage(self, bucket_variables, variables, told, task_vars):
+        """Sentences about buckets that a key cannot use. What other checks tell of is not told again as a consequence."""
+        values = {name: evaluate(self._templar, task_vars, variable)[0] for name, variable in variables.items()}
+        buckets = {variable: evaluate(self._templar, task_vars, variable)[0] for variable in bucket_variables}
         buckets = {variable: name for variable, name in buckets.items() if name and object_storage.BUCKET_NAME.fullmatch(name)}
-        key = (object_storage.NAMES["access_key_id"], object_storage.NAMES["secret_access_key"])
+        key = (variables["access_key_id"], variables["secret_access_key"])
         if not all(value or name == "ca_certificates" for name, value in values.items()) or any(name in sentence for name in key for sentence in told):
             return []
-        if not values["endpoint"].startswith("https://"):
+        if not buckets or not values["endpoint"].startswith("https://"):
             return []
         if object_storage.S3SigV4Auth is None:
             return [object_storage.NO_LIBRARY]
@@ -97,7 +124,7 @@ class ActionModule(ControlNodeAction):
         if not any(refusals.values()):
             return []
         places = self.places(task_vars)
-        names = {name: "%s in %s" % (variable, places.of(variable)) for name, variable in object_storage.NAMES.items()}
+        names = {name: "%s in %s" % (variable, places.of(variable)) for name, variable in variables.items()}
         sentences = [
             object_storage.explain(refusals[bucket], values["endpoint"], values["region"], bucket, "%s in %s" % (variable, places.of(variable)), names)
             for variable, bucket in buckets.items()

@@ -23,8 +23,9 @@ options:
   requirements:
     description:
       - Groups that are never empty (C(needed_groups)), groups of one droplet at most, each with the reason (C(single_groups)), and
-        groups whose services use the object storage (C(storage_groups)).
-      - If a droplet of such a group is in the run, both buckets of the environment are asked for with its key.
+        groups whose services use the application's buckets (C(storage_groups)) or the backup bucket (C(backup_groups)).
+      - If a droplet of C(storage_groups) is in the run, both buckets of the application are asked for with the environment's key.
+      - If a droplet of C(backup_groups) is in the run, the backup bucket is asked for, with its own key where the environment has one.
     type: dict
     required: true
   secrets:
@@ -32,10 +33,14 @@ options:
     type: list
     elements: dict
     required: true
+  backups:
+    description: Whether this run needs the backup bucket. One that only goes back to an earlier release does not.
+    type: bool
+    default: true
 extends_documentation_fragment:
   - litefarm.platform.attributes.asks
 requirements:
-  - boto3, if there are C(storage_groups)
+  - boto3, if there are C(storage_groups) or C(backup_groups)
 author:
   - LiteFarm platform maintainers (@LiteFarmOrg)
 seealso:
@@ -44,7 +49,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Nothing stands in the way
+- name: Report everything that stands in the way
   litefarm.platform.preflight:
     release: "{{ litefarm_release }}"
     requirements: {needed_groups: [nginx], single_groups: {postgres: two would not have the same data}, storage_groups: [api]}

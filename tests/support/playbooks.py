@@ -66,8 +66,16 @@ class Environment:
         (self.folder / "group_vars" / "litefarm" / "test.yml").write_text(yaml.dump(written, Dumper=_Dumper))
 
     def encrypted(self, value):
-        vault = VaultLib([("default", VaultSecret(self.password.read_bytes().strip()))])
-        return _Encrypted(vault.encrypt(value).decode())
+        return _Encrypted(self._vault().encrypt(value).decode())
+
+    def edit_vault(self, change):
+        """What a person does to the secrets with ansible-vault edit."""
+        secrets = yaml.safe_load(self._vault().decrypt(self.vault.read_text()))
+        change(secrets)
+        self.vault.write_text(self._vault().encrypt(yaml.safe_dump(secrets)).decode())
+
+    def _vault(self):
+        return VaultLib([("default", VaultSecret(self.password.read_bytes().strip()))])
 
     def play(self, playbook, *options, inventories=(), password=True, env=None):
         command = [sys.executable, "-m", "ansible", "playbook", "-i", str(self.folder)]

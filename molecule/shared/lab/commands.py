@@ -109,6 +109,12 @@ class Lab:
         running = self._running_droplets(engine.connect())
         return {name: self._address(droplet.name) for droplet in _all_droplets() if droplet.name in running for name in droplet.host_names}
 
+    def storage_fault(self, fault: str, bucket: str) -> str:
+        """The object storage holds everything in memory: a fault is lifted by `none`, never by a restart, which would lose the buckets."""
+        if not self.settings.state.exists():
+            raise LabError(f"The lab {self.settings.lab!r} is not up: run `lab.py up` first.")
+        return services.set_storage_fault(self.settings, self.keys, fault, bucket)
+
     def sample_release(self, tag: str, settings: list[str]) -> str:
         with self._locked():
             self.sample.ensure()

@@ -10,7 +10,7 @@ import ssl
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import docker
 
@@ -19,7 +19,7 @@ from .errors import LabError
 from .images import Images
 from .keys import Keys
 from .progress import step
-from .settings import ACME, BUCKETS, GIT, MIRROR, REGISTRY, SPACES, SPARE_BUCKETS, STORAGE, Settings
+from .settings import ACME, BUCKETS, GIT, MIRROR, READ_ONLY_KEYS, REGISTRY, SPACES, SPARE_BUCKETS, SPARE_KEY, STORAGE, Settings
 
 REGISTRY_PORT, MIRROR_PORT, ACME_PORT, ACME_MANAGEMENT_PORT = 5000, 5001, 14000, 15000
 REGISTRY_USER = "litefarm"
@@ -62,6 +62,18 @@ def ensure_storage(client: docker.DockerClient, settings: Settings, images: Imag
 def acme_root(settings: Settings, keys: Keys) -> str:
     """The authority's root: a new one whenever the authority starts."""
     return fetch(f"https://{settings.public_address(ACME)}:{ACME_MANAGEMENT_PORT}/roots/0", keys)
+
+
+def set_storage_fault(settings: Settings, keys: Keys, fault: str, bucket: str) -> str:
+    """Have the object storage fail from now on. It returns its fault as JSON."""
+    url = f"https://{settings.public_address(STORAGE)}/lab/faults"
+    body = json.dumps({"fault": fault, "bucket": bucket}).encode()
+    request = urllib.request.Request(url, body, {"X-Lab-Token": keys.token("storage-faults")}, method="PUT")
+    try:
+        with _opener(keys).open(request, timeout=10) as answer:
+            return answer.read().decode().strip()
+    except OSError as error:
+        raise LabError(f"The lab's object storage does not take the fault: {error}. Run `lab.py up`, which starts what is not running.") from error
 
 
 def fetch(url: str, keys: Keys, headers: Mapping[str, str] | None = None) -> str:
@@ -136,10 +148,16 @@ def _acme(settings: Settings, keys: Keys, image: str) -> Part:
 
 def storage_part(settings: Settings, image: str, keys: Keys) -> Part:
     """It holds what it is given in memory, so its buckets are gone when it stops."""
-    configuration = {"endpoint": SPACES, "keys": {}}
+    configuration = {"endpoint": SPACES, "token": keys.token("storage-faults"), "keys": {}}
+
+    def admit(name: str, buckets: Iterable[str], writes: bool = True) -> None:
+        key = keys.access_key(name)
+        configuration["keys"][key.id] = {"secret": key.secret, "buckets": list(buckets), "writes": writes}
+
     for environment, buckets in BUCKETS.items():
-        key = keys.access_key(environment)
-        configuration["keys"][key.id] = {"secret": key.secret, "buckets": [*buckets, *SPARE_BUCKETS]}
+        admit(environment, [*buckets, *SPARE_BUCKETS])
+        admit(READ_ONLY_KEYS[environment], buckets, writes=False)
+    admit(SPARE_KEY, SPARE_BUCKETS)
     names = [name for buckets in (*BUCKETS.values(), SPARE_BUCKETS) for name in buckets]
     return Part(
         name="storage", image=image, number=STORAGE,

@@ -50,11 +50,17 @@ VARIATIONS = {"scaled": "production"}
 # The object storage has one name in the world, and one for each bucket.
 SPACES = "nyc3.digitaloceanspaces.com"
 BUCKETS = {
-    "production": ("litefarm-app-secret", "litefarmapp"),
-    "beta": ("litefarm-beta-secret", "litefarmbeta"),
+    "production": ("litefarm-app-secret", "litefarmapp", "litefarm-production-backups"),
+    "beta": ("litefarm-beta-secret", "litefarmbeta", "litefarm-beta-backups"),
 }
 # For tests, which may do with them what they like with either environment's key.
 SPARE_BUCKETS = ("litefarm-lab-private", "litefarm-lab-public")
+# Further keys for tests: one that may only read an environment's buckets, and one that opens no bucket of an environment.
+READ_ONLY_KEYS = {environment: f"{environment}-read-only" for environment in BUCKETS}
+SPARE_KEY = "spare"
+
+# What storage-fault can have the object storage do.
+FAULTS = ("none", "refuse", "hang", "slow_down", "forbid_put", "truncate")
 
 
 def environment_of(droplet: Droplet) -> str | None:

@@ -7,6 +7,7 @@ import importlib.util
 
 import pytest
 from lab.commands import Lab, selected
+from lab.errors import LabError
 from lab.settings import SHARED
 
 BOTH = {
@@ -72,6 +73,19 @@ def test_environments_add_up_on_the_command_line(parser):
     options = parser.parse_args(["up", "--environment", "production", "--environment", "beta", "--droplet", "export-beta"])
     assert (options.environments, options.droplet, options.flavour) == (["production", "beta"], ["export-beta"], "baked")
     assert parser.parse_args(["up"]).environments == []
+
+
+def test_a_fault_of_the_object_storage_on_the_command_line(parser, capsys):
+    options = parser.parse_args(["storage-fault", "hang", "--bucket", "litefarm-beta"])
+    assert (options.fault, options.bucket) == ("hang", "litefarm-beta")
+    with pytest.raises(SystemExit):
+        parser.parse_args(["storage-fault", "burn"])
+    assert "invalid choice: 'burn'" in capsys.readouterr().err
+
+
+def test_a_fault_of_a_lab_that_is_not_up_is_an_error(settings):
+    with pytest.raises(LabError, match="The lab 'unit' is not up: run `lab.py up` first."):
+        Lab(settings).storage_fault("hang", "")
 
 
 def test_an_unknown_environment_is_refused(parser, capsys):

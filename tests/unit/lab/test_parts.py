@@ -110,18 +110,24 @@ def test_wheels_that_cannot_be_had_are_an_error_with_pip_s_words(monkeypatch):
         wheels.fetch(f"nothing-of-this-name==1.0 --hash=sha256:{'0' * 64}\n", "amd64")
 
 
-def test_the_object_storage_has_its_real_names_and_two_keys(settings, tmp_path):
+def test_the_object_storage_has_its_real_names_and_the_environments_keys(settings, tmp_path):
     keys = Keys(tmp_path / "keys")
     part = services.storage_part(settings, "image", keys)
     assert part.number == 6
-    assert {"nyc3.digitaloceanspaces.com", "litefarmapp.nyc3.digitaloceanspaces.com", "litefarm-lab-public.nyc3.digitaloceanspaces.com"} <= set(part.aliases)
+    names = ("litefarmapp.", "litefarm-lab-public.", "litefarm-production-backups.", "litefarm-beta-backups.", "")
+    assert {f"{name}nyc3.digitaloceanspaces.com" for name in names} <= set(part.aliases)
     configuration = part.files["/etc/lab/storage.json"]
     assert configuration.mode == 0o600
-    opened = {name: key["buckets"] for name, key in json.loads(configuration.content)["keys"].items()}
+    content = json.loads(configuration.content)
+    opened = {name: (key["buckets"], key["writes"]) for name, key in content["keys"].items()}
     shared = ["litefarm-lab-private", "litefarm-lab-public"]
     assert opened == {
-        keys.access_key("production").id: ["litefarm-app-secret", "litefarmapp", *shared],
-        keys.access_key("beta").id: ["litefarm-beta-secret", "litefarmbeta", *shared],
+        keys.access_key("production").id: (["litefarm-app-secret", "litefarmapp", "litefarm-production-backups", *shared], True),
+        keys.access_key("production-read-only").id: (["litefarm-app-secret", "litefarmapp", "litefarm-production-backups"], False),
+        keys.access_key("beta").id: (["litefarm-beta-secret", "litefarmbeta", "litefarm-beta-backups", *shared], True),
+        keys.access_key("beta-read-only").id: (["litefarm-beta-secret", "litefarmbeta", "litefarm-beta-backups"], False),
+        keys.access_key("spare").id: (shared, True),
     }
+    assert content["token"] == keys.token("storage-faults")
     # Everything that is not random is the same at the next `up`, which therefore leaves the container and its buckets alone.
     assert services.storage_part(settings, "image", Keys(tmp_path / "keys")).fingerprint() == part.fingerprint()

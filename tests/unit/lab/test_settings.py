@@ -7,7 +7,7 @@ import pytest
 import yaml
 from lab.errors import LabError
 from lab.inventory import droplets_of
-from lab.settings import ACME, BUCKETS, BUILDER_DROPLET, DROPLETS, GIT, MIRROR, REGISTRY, STORAGE, VARIATIONS
+from lab.settings import ACME, BUCKETS, BUILDER_DROPLET, CHECKOUT, DROPLETS, GIT, MIRROR, REGISTRY, STORAGE, VARIATIONS
 from lab.settings import environment_of, find_droplet, main_of, members_of, settings_from
 
 from tests.support import lab
@@ -64,7 +64,9 @@ def test_the_real_inventory_s_droplets_and_host_names_are_known(environment):
     host_names = {value for name, value in variables.items() if name.endswith("_host_name")}
     assert host_names
     assert host_names <= {name for droplet in members_of(environment) for name in droplet.host_names}
-    assert {variables[f"litefarm_{kind}_bucket"] for kind in ("private", "public")} == set(BUCKETS[main_of(environment)])
+    backups = yaml.safe_load((CHECKOUT / "playbooks" / "group_vars" / "all.yml").read_text())["litefarm_backup_bucket"]
+    backups = backups.replace("{{ litefarm_environment }}", variables["litefarm_environment"])
+    assert {backups, *(variables[f"litefarm_{kind}_bucket"] for kind in ("private", "public"))} == set(BUCKETS[main_of(environment)])
 
 
 def test_every_droplet_but_the_builder_belongs_to_an_environment():

@@ -4,20 +4,30 @@
 from __future__ import annotations
 
 import base64
+import concurrent.futures
 import datetime
 import hashlib
 import io
+import json
+import time
 import xml.etree.ElementTree
 import zlib
 
 import pytest
+from lab import settings
 from lab_storage import signature
+from lab_storage.faults import FAULTS, Faults
 from lab_storage.gate import Gate, Key, readable_by_all
 from lab_storage.signature import TRAILER, UNSIGNED, Claim, Refusal, Request, signer
 
 ENDPOINT = "nyc3.example.com"
 NOW = datetime.datetime(2026, 5, 4, 3, 2, 1, tzinfo=datetime.UTC)
-KEYS = {"OURS": Key("our secret", ("ours", "shared")), "THEIRS": Key("their secret", ("theirs", "shared"))}
+KEYS = {
+    "OURS": Key("our secret", ("ours", "shared")),
+    "THEIRS": Key("their secret", ("theirs", "shared")),
+    "READS": Key("a reader's secret", ("ours",), writes=False),
+}
+TOKEN = "the lab's token"
 
 # The examples in Amazon's description of the signature, and what it says comes out.
 AMAZON = {"AKIAIOSFODNN7EXAMPLE": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"}
@@ -121,11 +131,11 @@ def storage():
 
 @pytest.fixture
 def gate(storage):
-    return Gate(storage, ENDPOINT, KEYS, lambda bucket, key: (bucket, key) == ("theirs", "public picture.jpg"), lambda: NOW)
+    return Gate(storage, ENDPOINT, KEYS, lambda bucket, key: (bucket, key) == ("theirs", "public picture.jpg"), Faults(TOKEN, 30, at_once=2), lambda: NOW)
 
 
-def ask(gate, method, uri, key=None, body=b"", payload=None, host=ENDPOINT, secret=None, **headers):
-    """The status and error code of a request that is signed with a key."""
+def answer_of(gate, method, uri, key=None, body=b"", payload=None, host=ENDPOINT, secret=None, **headers):
+    """The status and the pieces of the answer to a request that is signed with a key."""
     headers = {"host": host, **{name.replace("_", "-"): value for name, value in headers.items()}}
     if key:
         payload = payload or hashlib.sha256(body).hexdigest()
@@ -142,9 +152,15 @@ def ask(gate, method, uri, key=None, body=b"", payload=None, host=ENDPOINT, secr
         {**environ, "REQUEST_METHOD": method, "REQUEST_URI": uri, "CONTENT_LENGTH": str(len(body)), "wsgi.input": io.BytesIO(body)},
         lambda status, _headers: answer.append(status),
     )
+    return answer[0].split()[0], pieces
+
+
+def ask(gate, *request, **headers):
+    """The status and error code of a request that is signed with a key."""
+    status, pieces = answer_of(gate, *request, **headers)
     text = b"".join(pieces)
     code = xml.etree.ElementTree.fromstring(text).findtext("Code") if text.startswith(b"<?xml") else ""
-    return answer[0].split()[0], code
+    return status, code
 
 
 @pytest.mark.parametrize(
@@ -177,7 +193,143 @@ def test_every_key_may_ask_which_buckets_there_are(gate):
 
 
 def test_both_keys_open_a_shared_bucket(gate):
-    assert [ask(gate, "PUT", "/shared/x", key) for key in KEYS] == [("200", ""), ("200", "")]
+    assert [ask(gate, "PUT", "/shared/x", key) for key in ("OURS", "THEIRS")] == [("200", ""), ("200", "")]
+
+
+@pytest.mark.parametrize(
+    "method, uri, status",
+    [
+        ("GET", "/", "200"),
+        ("GET", "/ours?list-type=2", "200"),
+        ("GET", "/ours?versions", "200"),
+        ("GET", "/ours/x?versionId=1", "200"),
+        ("HEAD", "/ours/x", "200"),
+        ("PUT", "/ours/x", "403"),
+        ("POST", "/ours?delete", "403"),
+        ("POST", "/ours/x?uploads", "403"),
+        ("DELETE", "/ours/x", "403"),
+        ("PUT", "/ours?versioning", "403"),
+        ("GET", "/theirs/x", "403"),
+    ],
+)
+def test_a_key_that_may_read_only(gate, storage, method, uri, status):
+    assert ask(gate, method, uri, "READS")[0] == status
+    assert len(storage.requests) == (status == "200")
+
+
+def control(gate, body=None, token=TOKEN, method="PUT"):
+    return ask(gate, method, "/lab/faults", body=json.dumps(body).encode() if isinstance(body, dict) else body or b"", x_lab_token=token)[0]
+
+
+@pytest.mark.parametrize(
+    "body, token, status",
+    [
+        ({"fault": "slow_down"}, TOKEN, "200"),
+        ({"fault": "slow_down", "bucket": "ours"}, TOKEN, "200"),
+        ({"fault": "slow_down"}, "another", "403"),
+        ({"fault": "slow_down"}, "", "403"),
+        ({"fault": "burn"}, TOKEN, "400"),
+        ({"fault": "slow_down", "bucket": 1}, TOKEN, "400"),
+        ({"fault": "slow_down", "when": "now"}, TOKEN, "400"),
+        (b"slow_down", TOKEN, "400"),
+        (b"[]", TOKEN, "400"),
+    ],
+)
+def test_a_fault_takes_the_lab_s_token_and_a_known_name(gate, body, token, status):
+    assert control(gate, body, token) == status
+    assert ask(gate, "GET", "/ours/x", "OURS")[0] == ("503" if status == "200" else "200")
+
+
+def test_faults_cannot_be_set_where_there_is_no_token(storage):
+    gate = Gate(storage, ENDPOINT, KEYS, lambda *_object: False, Faults(""), lambda: NOW)
+    assert control(gate, {"fault": "refuse"}, "") == "403"
+
+
+def test_the_bucket_whose_name_is_lab_is_no_control_path(gate):
+    assert ask(gate, "PUT", "/faults", body=b"{}", host=f"lab.{ENDPOINT}", x_lab_token=TOKEN)[0] == "403"
+
+
+def test_one_fault_is_active_at_a_time(gate):
+    for fault in ("slow_down", "forbid_put", "none"):
+        assert control(gate, {"fault": fault}) == "200"
+    assert ask(gate, "PUT", "/ours/x", "OURS") == ("200", "")
+    assert control(gate, method="GET") == "200"
+
+
+@pytest.mark.parametrize("method, status", [("GET", "503"), ("HEAD", "503"), ("PUT", "503"), ("DELETE", "503")])
+def test_slow_down(gate, storage, method, status):
+    control(gate, {"fault": "slow_down"})
+    assert ask(gate, method, "/ours/x", "OURS") == (status, "" if method == "HEAD" else "SlowDown")
+    assert storage.requests == []
+
+
+@pytest.mark.parametrize("method, status", [("GET", "200"), ("HEAD", "200"), ("PUT", "403"), ("POST", "403"), ("DELETE", "403")])
+def test_forbid_put(gate, method, status):
+    control(gate, {"fault": "forbid_put"})
+    assert ask(gate, method, "/ours/x", "OURS") == (status, "AccessDenied" if status == "403" else "")
+
+
+@pytest.mark.parametrize("host, uri", [(ENDPOINT, "/ours/x"), (f"ours.{ENDPOINT}", "/x"), (ENDPOINT, "/"), (ENDPOINT, "/ours")])
+def test_refuse_gives_no_answer_and_health_still_does(gate, storage, host, uri):
+    control(gate, {"fault": "refuse"})
+    with pytest.raises(ConnectionResetError):
+        ask(gate, "GET", uri, "OURS", host=host)
+    assert storage.requests == []
+    assert ask(gate, "GET", "/lab/health") == ("200", "")
+    control(gate, {"fault": "none"})
+    assert ask(gate, "GET", uri, "OURS", host=host) == ("200", "")
+
+
+def test_a_fault_of_some_buckets_leaves_the_others_alone(gate):
+    control(gate, {"fault": "refuse", "bucket": "our"})
+    assert ask(gate, "PUT", "/shared/x", "OURS") == ("200", "")
+    assert ask(gate, "GET", "/", "OURS") == ("200", "")
+    with pytest.raises(ConnectionResetError):
+        ask(gate, "GET", "/ours/x", "OURS")
+
+
+@pytest.mark.parametrize("method, cut", [("GET", True), ("HEAD", False), ("PUT", False)])
+def test_truncate_cuts_what_is_read_in_the_middle(gate, method, cut):
+    control(gate, {"fault": "truncate"})
+    read = []
+    try:
+        read += answer_of(gate, method, "/ours/x", "OURS")[1]
+    except ConnectionResetError as error:
+        read.append(error)
+    assert [piece if isinstance(piece, bytes) else type(piece) for piece in read] == ([b"sto", ConnectionResetError] if cut else [b"stored"])
+
+
+def test_a_hanging_request_keeps_no_other_one_waiting_and_ends_with_the_fault(gate):
+    control(gate, {"fault": "hang", "bucket": "ours"})
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        hanging = [pool.submit(ask, gate, "PUT", "/ours/x", "OURS") for _request in range(2)]
+        assert ask(gate, "PUT", "/shared/x", "OURS") == ("200", "")
+        # There is room for two: every thread of the server would hang otherwise, and no one could lift the fault.
+        wait_until(lambda: gate.faults._room._value == 0)
+        with pytest.raises(ConnectionResetError):
+            ask(gate, "GET", "/ours/x", "OURS")
+        assert not any(request.done() for request in hanging)
+        control(gate, {"fault": "none"})
+        assert [type(request.exception(timeout=10)) for request in hanging] == [ConnectionResetError] * 2
+    assert ask(gate, "PUT", "/ours/x", "OURS") == ("200", "")
+
+
+def test_a_request_hangs_for_a_while_only(storage):
+    gate = Gate(storage, ENDPOINT, KEYS, lambda *_object: False, Faults(TOKEN, 0.01), lambda: NOW)
+    control(gate, {"fault": "hang"})
+    with pytest.raises(ConnectionResetError):
+        ask(gate, "GET", "/ours/x", "OURS")
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_the_lab_s_commands_know_every_fault():
+    assert settings.FAULTS == FAULTS
 
 
 @pytest.mark.parametrize("source, status", [("/ours/x", "200"), ("ours/x", "200"), ("/theirs/x", "403"), ("%74heirs/x", "403")])

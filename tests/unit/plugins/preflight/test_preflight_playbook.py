@@ -8,12 +8,15 @@ from __future__ import annotations
 import json
 
 import pytest
+import yaml
 
-from tests.support.playbooks import Environment, problems
+from tests.support.playbooks import REPO, Environment, problems
 from tests.support.release import FakeRegistry, GitFolder
-from tests.support.storage import SECRET, FakeStorage
+from tests.support.storage import KEY_ID, SECRET, FakeStorage
 
 DIGEST = "sha256:" + "a" * 64
+APPLICATION_BUCKETS = ("litefarm-app-secret", "litefarmapp", "litefarm-beta-secret", "litefarmbeta")
+BACKUP_KEY = {"vault_backup_access_key_id": KEY_ID, "vault_backup_secret_access_key": SECRET}
 
 
 class EveryTag(dict):
@@ -21,12 +24,19 @@ class EveryTag(dict):
         return DIGEST
 
 
+@pytest.fixture(name="storage", scope="module")
+def fixture_storage(tmp_path_factory):
+    """An object storage with the buckets of every environment."""
+    with FakeStorage(tmp_path_factory.mktemp("storage")) as storage:
+        storage.buckets = {name: {} for name in (*APPLICATION_BUCKETS, "litefarm-production-backups", "litefarm-beta-backups")}
+        yield storage
+
+
 @pytest.fixture(name="world", scope="module")
-def fixture_world(tmp_path_factory):
-    """A registry that has every image, a repository, and an object storage with the buckets of every environment."""
-    with FakeRegistry("basic") as registry, FakeStorage(tmp_path_factory.mktemp("storage")) as storage:
+def fixture_world(tmp_path_factory, storage):
+    """A registry that has every image, a repository, and an object storage."""
+    with FakeRegistry("basic") as registry:
         registry.tags = EveryTag()
-        storage.buckets = {name: {} for name in ("litefarm-app-secret", "litefarmapp", "litefarm-beta-secret", "litefarmbeta")}
         yield {
             **storage.variables(),
             "litefarm_registry": "%s/litefarm" % registry.address,
@@ -169,6 +179,71 @@ def test_a_bucket_that_cannot_be_used(environment, world, changes, sentence):
     assert SECRET not in process.stdout and SECRET[::-1] not in process.stdout
 
 
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"litefarm_backup_bucket": "litefarm-none"}, "There is no bucket litefarm-none at {where}: run playbooks/storage.yml, or correct litefarm_backup_bucket"),
+        ({"litefarm_backup_bucket": "Backups"}, "litefarm_backup_bucket in {vars}/test.yml is 'Backups', which is not a bucket's name of 3 to 63"),
+        # A key of the backup bucket's own is asked with and named, and the application's buckets are asked for with the other one.
+        (
+            {**BACKUP_KEY, "vault_backup_access_key_id": "DO00UNKNOWNKEYNOBODYHAS"},
+            "The object storage {where} does not know the key vault_backup_access_key_id in {vars}/test.yml: put in a key that exists",
+        ),
+        (
+            {**BACKUP_KEY, "vault_backup_secret_access_key": SECRET[::-1]},
+            "The object storage {where} refuses the key vault_backup_access_key_id in {vars}/test.yml, because vault_backup_secret_access_key in ",
+        ),
+        (
+            {"vault_backup_access_key_id": KEY_ID},
+            "The secrets vault_backup_access_key_id and vault_backup_secret_access_key belong together, and vault_backup_secret_access_key is missing in ",
+        ),
+        ({**BACKUP_KEY, "vault_backup_access_key_id": "short"}, "The secret vault_backup_access_key_id in {vars}/vault.yml is too short"),
+    ],
+)
+def test_a_backup_bucket_that_cannot_be_used(environment, world, changes, sentence):
+    environment.set(**{**world, **changes})
+    process = environment.play("preflight.yml", "-vvv")
+    where = world["litefarm_spaces_endpoint"].removeprefix("https://")
+    assert one_problem(process).startswith(sentence.format(where=where, vars=environment.folder / "group_vars" / "litefarm"))
+    assert SECRET not in process.stdout and SECRET[::-1] not in process.stdout
+
+
+def test_somebody_else_s_backup_bucket(environment, storage, monkeypatch):
+    monkeypatch.setattr(storage, "foreign", {"litefarm-production-backups"})
+    assert "does not let the key vault_spaces_access_key_id in " in one_problem(environment.play("preflight.yml"))
+
+
+def test_a_backup_bucket_with_a_key_of_its_own_is_no_problem(environment, world):
+    environment.set(**world, **BACKUP_KEY)
+    assert problems(environment.play("preflight.yml")) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "asked"),
+    [
+        ((), {"litefarm-app-secret", "litefarmapp", "litefarm-production-backups"}),
+        # The first droplet has the database, the second one the export scheduler.
+        (("--limit", "litefarmapp"), {"litefarm-app-secret", "litefarmapp", "litefarm-production-backups"}),
+        (("--limit", "litefarm-imaginary"), {"litefarm-app-secret", "litefarmapp"}),
+    ],
+)
+def test_only_a_run_that_needs_the_backup_bucket_asks_for_it(environment, storage, options, asked):
+    storage.seen.clear()
+    assert problems(environment.play("preflight.yml", *options)) == []
+    assert {request.split("/")[1] for request in storage.seen} == asked
+
+
+def test_going_back_needs_no_backup_bucket(environment, storage, tmp_path):
+    plays = yaml.safe_load((REPO / "playbooks" / "rollback.yml").read_text())
+    (preflight,) = [play for play in plays if play.get("ansible.builtin.import_playbook") == "preflight.yml"]
+    preflight["ansible.builtin.import_playbook"] = str(REPO / "playbooks" / "preflight.yml")
+    del preflight["vars"]["preflight_announcement"]
+    (tmp_path / "preflight_of_rollback.yml").write_text(yaml.safe_dump([preflight]))
+    storage.seen.clear()
+    assert problems(environment.play(str(tmp_path / "preflight_of_rollback.yml"))) == []
+    assert {request.split("/")[1] for request in storage.seen} == {"litefarm-app-secret", "litefarmapp"}
+
+
 def test_no_boto3(environment, tmp_path, monkeypatch):
     (tmp_path / "without" / "botocore").mkdir(parents=True)
     (tmp_path / "without" / "botocore" / "__init__.py").write_text("raise ImportError\n")
@@ -192,6 +267,24 @@ def test_missing_secrets(environment):
     sentence = one_problem(environment.play("preflight.yml"))
     assert sentence.startswith("The secrets vault_postgres_password, ")
     assert sentence.endswith("are missing in %s: run playbooks/secrets.yml, which creates what is missing." % environment.vault)
+
+
+def test_an_environment_that_is_older_than_its_backups(environment):
+    environment.edit_vault(lambda secrets: secrets.pop("vault_backup_encryption_key"))
+    sentence = one_problem(environment.play("preflight.yml"))
+    assert sentence == "The secret vault_backup_encryption_key is missing in %s: run playbooks/secrets.yml, which creates what is missing." % environment.vault
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        ("vault_jwt_secret", "The secrets vault_jwt_secret and vault_backup_encryption_key in {vault} are equal: remove one, and playbooks/secrets.yml"),
+        ("", "The secret vault_backup_encryption_key in {vault} is too short (12 characters, at least 32 are needed): remove it with ansible-vault edit"),
+    ],
+)
+def test_a_backup_key_that_is_none(environment, value, sentence):
+    environment.edit_vault(lambda secrets: secrets.update(vault_backup_encryption_key=secrets[value] if value else "short-enough"))
+    assert one_problem(environment.play("preflight.yml")).startswith(sentence.format(vault=environment.vault))
 
 
 @pytest.mark.parametrize("given", ['{"new_database": false}', '{"postgres_new_database": "no"}'])

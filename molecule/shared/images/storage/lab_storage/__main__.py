@@ -14,6 +14,7 @@ from moto.core import DEFAULT_ACCOUNT_ID
 from moto.moto_server.werkzeug_app import create_backend_app
 from moto.s3.models import s3_backends
 
+from .faults import Faults
 from .gate import Gate, Key, readable_by_all
 
 _FOLDER = Path("/etc/lab")
@@ -32,9 +33,10 @@ def _is_public(bucket_name: str, key_name: str) -> bool:
 
 def main() -> None:
     configuration = json.loads((_FOLDER / "storage.json").read_text())
-    keys = {name: Key(key["secret"], tuple(key["buckets"])) for name, key in configuration["keys"].items()}
-    gate = Gate(create_backend_app("s3"), configuration["endpoint"], keys, _is_public)
-    server = Server(("0.0.0.0", 443), gate, numthreads=16, request_queue_size=128)
+    keys = {name: Key(key["secret"], tuple(key["buckets"]), key["writes"]) for name, key in configuration["keys"].items()}
+    gate = Gate(create_backend_app("s3"), configuration["endpoint"], keys, _is_public, Faults(configuration["token"]))
+    # A request that hangs by a fault keeps its thread; the gate lets at most 48 of them.
+    server = Server(("0.0.0.0", 443), gate, numthreads=64, request_queue_size=128)
     server.ssl_adapter = BuiltinSSLAdapter(str(_FOLDER / "server.pem"), str(_FOLDER / "server.key"))
     server.start()
 

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from urllib.parse import quote, unquote, unquote_to_bytes
 from xml.sax.saxutils import escape
 
+from .faults import Faults, cut
 from .signature import TRAILER, UNSIGNED, Refusal, Request, signer
 
-HEALTH = "/lab/health"
+HEALTH, FAULTS = "/lab/health", "/lab/faults"
 _PIECE = 1 << 20
 # What a checksum behind a body is computed with, as far as Python can.
 _CHECKSUMS = {
@@ -40,6 +41,7 @@ class Key:
     secret: str
     # Beginnings of the names of its buckets.
     buckets: tuple[str, ...]
+    writes: bool = True
 
 
 class Gate:
@@ -49,25 +51,29 @@ class Gate:
         endpoint: str,
         keys: Mapping[str, Key],
         is_public: Callable[[str, str], bool],
+        faults: Faults,
         now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
     ):
-        self.storage, self.endpoint, self.keys, self.is_public, self.now = storage, endpoint, keys, is_public, now
+        self.storage, self.endpoint, self.keys, self.is_public, self.faults, self.now = storage, endpoint, keys, is_public, faults, now
 
     def __call__(self, environ: dict, start_response: Callable) -> Iterable[bytes]:
         # The whole body first: what is left unread would be taken for the connection's next request.
         body = _read(environ)
         request, bucket = self._request(environ)
         if request.path == HEALTH and bucket is None:
-            start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "3")])
-            return [b"ok\n"]
+            return _told("200 OK", "ok", start_response)
+        if request.path == FAULTS and bucket is None:
+            return _told(*self.faults.control(request.method, request.headers, body), start_response)
         path = request.path if bucket is None else f"/{quote(bucket)}{request.path}"
         try:
+            is_cut = self.faults.meet(request.method, _split(path)[0])
             self._admit(request, path)
             body, trailers = _content(request.headers, body)
         except Refusal as refusal:
             print(f"{request.method} {path}: {refusal}", file=sys.stderr, flush=True)
             return _refused(refusal, request.method, start_response)
-        return self.storage(_passed_on(environ, path, request.query, body, trailers), start_response)
+        answer = self.storage(_passed_on(environ, path, request.query, body, trailers), start_response)
+        return cut(answer) if is_cut else answer
 
     def _request(self, environ: dict) -> tuple[Request, str | None]:
         """What was sent, and the bucket if the host's name says it."""
@@ -86,6 +92,8 @@ class Gate:
             if request.method in ("GET", "HEAD") and key and self.is_public(bucket, key):
                 return
             raise Refusal("403 Forbidden", "AccessDenied", "Not signed, and not public.")
+        if not self.keys[name].writes and request.method not in ("GET", "HEAD"):
+            raise Refusal("403 Forbidden", "AccessDenied", "This access key may read only.")
         source = request.headers.get("x-amz-copy-source")
         # The names of all buckets are no secret; a path that begins with two slashes is none of them.
         buckets = [] if path == "/" else [bucket]
@@ -210,6 +218,12 @@ def _passed_on(environ: dict, path: str, query: str, body: bytes, trailers: Mapp
 
 def _signs(pair: str) -> bool:
     return pair.startswith("X-Amz-") and pair[6:].partition("=")[0] in _SIGNING
+
+
+def _told(status: str, text: str, start_response: Callable) -> list[bytes]:
+    body = f"{text}\n".encode()
+    start_response(status, [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+    return [body]
 
 
 def _refused(refusal: Refusal, method: str, start_response: Callable) -> list[bytes]:
