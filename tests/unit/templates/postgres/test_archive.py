@@ -107,19 +107,61 @@ def test_a_bucket_that_does_not_answer_has_no_clusters_and_says_so(script):
     assert script.run("--clusters").returncode != 0
 
 
-def test_an_archive_is_created_once(script):
-    checked = script.run("--create", "--check")
-    assert "is created" in checked.stdout and script.calls == []
-    assert script.run("--create").stdout == f"changed: the archive farm-backups{PLACE}/7312 is created\n"
-    assert [call.split()[-1] for call in script.calls] == ["stanza-create"]
-    assert script.run("--create").stdout == "" and len(script.calls) == 1
+CREATED = f"changed: the archive farm-backups{PLACE}/7312 is created\n"
+STORAGE = 'case "$*" in *stanza-create*) touch "$FOLDER/stanza";; *info*) [ -e "$FOLDER/stanza" ] && echo "status: ok" || echo "status: error (missing stanza path)";; esac'
 
 
-def test_an_archive_that_cannot_be_created_is_tried_again(script):
-    script.program("pgbackrest", "echo 'ERROR: [028]' >&2; exit 28")
-    assert script.run("--create").returncode == 28
-    script.program("pgbackrest", "exit 0")
-    assert "is created" in script.run("--create").stdout
+@pytest.fixture
+def storage(script):
+    """A bucket in which a stanza may be created, and a cluster whose oldest WAL file waits."""
+    script.program("pgbackrest", 'echo "$@" >> "%s/calls"; FOLDER=%s; %s' % (script.folder, script.folder, STORAGE))
+    status = script.folder / "pg_wal" / "archive_status"
+    status.mkdir(parents=True)
+    script.waiting = status / "000000010000000000000001.ready"
+    return script
+
+
+def commands(script):
+    return [call.split()[-1] for call in script.calls]
+
+
+def create(script, *words):
+    return script.run("--create", *words, PGDATA=str(script.folder))
+
+
+def test_an_archive_is_created_once(storage):
+    assert create(storage, "--check").stdout == CREATED and commands(storage) == ["info"]
+    assert create(storage).stdout == CREATED and commands(storage)[1:] == ["info", "stanza-create"]
+    assert create(storage).stdout == "" and len(storage.calls) == 3
+
+
+def test_an_archive_that_cannot_be_created_is_tried_again(storage):
+    storage.program("pgbackrest", 'case "$*" in *info*) echo "status: error (missing stanza path)";; *) exit 28;; esac')
+    assert create(storage).returncode == 28
+    storage.program("pgbackrest", 'case "$*" in *info*) echo "status: error (missing stanza path)";; esac')
+    assert create(storage).stdout == CREATED
+
+
+def test_an_archive_that_somebody_deleted_is_created_again(storage):
+    create(storage)
+    (storage.folder / "stanza").unlink()
+    assert create(storage).stdout == ""
+    storage.waiting.touch()
+    os.utime(storage.waiting, (0, 0))
+    assert create(storage).stdout == CREATED
+
+
+def test_an_outage_of_the_storage_fails_only_a_new_archive(storage):
+    storage.waiting.touch()
+    os.utime(storage.waiting, (0, 0))
+    working = storage.folder / "bin" / "pgbackrest"
+    text = working.read_text()
+    storage.program("pgbackrest", "echo 'ERROR: [049]: unable to connect' >&2; exit 49")
+    assert create(storage).returncode != 0
+    working.write_text(text)
+    create(storage)
+    storage.program("pgbackrest", "echo 'ERROR: [049]: unable to connect' >&2; exit 49")
+    assert create(storage).returncode == 0
 
 
 @pytest.fixture(scope="module")
