@@ -242,10 +242,13 @@ def test_a_name_that_somebody_else_took_meanwhile_is_told(fake, run, monkeypatch
     assert "The name mine belongs to somebody else's bucket at " in run(variable="litefarm_public_bucket")["msg"]
 
 
-def test_the_playbook_makes_both_buckets_of_the_environment_once(fake, tmp_path):
+BUCKETS = ["litefarm-app-secret", "litefarmapp", "litefarm-production-backups"]
+
+
+def test_the_playbook_makes_the_buckets_of_the_environment_once(fake, tmp_path):
     environment = Environment(tmp_path / "inventory")
     environment.set(**fake.variables())
-    for expected in (["PUT /litefarm-app-secret", "PUT /litefarmapp"], []):
+    for expected in (["PUT /%s" % name for name in BUCKETS], []):
         fake.seen.clear()
         process = environment.play("storage.yml", "-vvv")
         assert process.returncode == 0, process.stdout + process.stderr
@@ -253,8 +256,24 @@ def test_the_playbook_makes_both_buckets_of_the_environment_once(fake, tmp_path)
         assert ("changed=1" in process.stdout) == bool(expected)
         assert SECRET not in process.stdout
     assert "policy" not in fake.buckets["litefarm-app-secret"] and "policy" in fake.buckets["litefarmapp"]
+    assert "policy" not in fake.buckets["litefarm-production-backups"] and "cors" not in fake.buckets["litefarm-production-backups"]
     for settings in fake.buckets.values():
+        assert b"<Status>Enabled</Status>" in settings["versioning"]
+        assert b"<NoncurrentDays>30</NoncurrentDays>" in settings["lifecycle"] and b"<DaysAfterInitiation>7<" in settings["lifecycle"]
+    for settings in (fake.buckets[name] for name in BUCKETS[:2]):
         assert re.search(rb"<AllowedMethod>GET</AllowedMethod>.*https://app.litefarm.org|https://app.litefarm.org.*<AllowedMethod>GET<", settings["cors"])
+
+
+def test_the_playbook_takes_a_key_with_all_permissions_for_every_bucket(fake, tmp_path):
+    environment = Environment(tmp_path / "inventory")
+    limited = {"vault_spaces_access_key_id": "DO00LIMITED", "vault_backup_access_key_id": "DO00LIMITEDTOO", "vault_backup_secret_access_key": "x" * 40}
+    environment.set(**{**fake.variables(), **limited})
+    file = tmp_path / "full-key.yml"
+    file.write_text("vault_spaces_access_key_id: %s\nvault_spaces_secret_access_key: %s\n" % (KEY_ID, SECRET))
+    process = environment.play("storage.yml", "-e", "@%s" % file, "-e", "storage_backup_old_versions_days=60")
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert list(fake.buckets) == BUCKETS
+    assert [re.search(rb"<NoncurrentDays>(\d+)<", fake.buckets[name]["lifecycle"])[1] for name in BUCKETS] == [b"30", b"30", b"60"]
 
 
 def test_only_statements_that_let_everybody_in_without_a_condition_open_a_bucket():
