@@ -60,7 +60,8 @@ exec postgres -D "$PGDATA" -c config_file=/tmp/postgresql.conf -c hba_file=/tmp/
     -c "max_wal_senders=$(setting max_wal_senders)" -c "max_prepared_transactions=$(setting max_prepared_xacts)" \
     -c "max_locks_per_transaction=$(setting max_locks_per_xact)"
 """
-RESTORE_COMMAND = 'sh %s/pgbackrest archive-get %%f "%%p"' % CREDENTIALS
+# The server's shell knows PGDATA, so that the words stay true when the data have got their final name.
+RESTORE_COMMAND = 'sh %s/pgbackrest archive-get --pg1-path="$PGDATA" %%f "%%p"' % CREDENTIALS
 
 STATE_SQL = """
 SELECT pg_is_in_recovery(),
@@ -484,8 +485,8 @@ class Restore:
             if not repository.usable:
                 others = ", ".join(one for one in clusters if one != cluster)
                 raise RestoreError(
-                    "The archive of cluster %s has no backup yet%s: %s" % (
-                        cluster, "" if wanted else ", the one in " + self.pgdata,
+                    "The archive of cluster %s%s has no backup yet: %s" % (
+                        cluster, "" if wanted else " (%s)" % self.pgdata,
                         "for another one give -e cluster=… of %s." % others if others else "systemctl start litefarm-postgres-backup@full takes one.",
                     )
                 )  # fmt: skip
@@ -643,8 +644,9 @@ class Restore:
 
     def _gap(self, asked, segment_bytes):
         missing = wal.segment_at(asked.replayed, self._resolved.timeline, segment_bytes)
-        return "WAL segment %s is missing or damaged in the archive, whose last one is %s: nothing was put in place. %s" % (
+        return "WAL segment %s is missing or damaged in the archive%s, whose last one is %s: nothing was put in place. %s" % (
             missing,
+            self._complaint(self._said()),
             self._resolved.wal_max,
             "Restore with -e to='%s UTC', or to the label of a backup." % asked.at if asked.at else "Restore to the label of another backup.",
         )
@@ -662,12 +664,22 @@ class Restore:
                 target.text,
                 "Restore with -e to='%s UTC', or to the label of a backup." % last if last else "Restore to the label of another backup.",
             )
+        if any("could not locate required checkpoint record" in line for line in said):
+            return "The WAL that backup %s needs is missing or damaged in the archive: nothing was put in place. Restore to the label of another backup.%s" % (
+                self._resolved.label,
+                self._complaint(said),
+            )
         return "The restored server ended, and nothing was put in place: %s" % self._last_words(said)
 
     @staticmethod
-    def _last_words(said):
-        grave = [line for line in said if re.search(r"\b(FATAL|PANIC|ERROR)\b", line)]
-        return (grave or said or ["it said nothing"])[-1][:300]
+    def _complaint(said):
+        """What pgBackRest says of the WAL that it could not get."""
+        wrong = [line for line in said if re.search(r" P\d\d +ERROR: ", line)]
+        return " (%s)" % explain(None, wrong[-1]).rstrip(".") if wrong else ""
+
+    def _last_words(self, said):
+        grave = [line for line in said if re.search(r"\b(FATAL|PANIC)\b", line) and "starting up" not in line]
+        return (grave or said or ["it said nothing"])[-1][:300] + self._complaint(said)
 
     def _check(self, target):
         """The application's database is there, and is not empty."""
@@ -685,13 +697,15 @@ class Restore:
         """The restored server leaves recovery on a timeline of its own, and ends cleanly. The archive hears of it after the swap only."""
         self.journal.note(promoting=True)
         server = self._running_server(target)
-        limit = self.clock.monotonic() + PROMOTED_WITHIN
+        limit, told = self.clock.monotonic() + PROMOTED_WITHIN, False
         while True:
             asked = self._ask_server()
             if asked and not asked.recovering:
                 break
-            if asked:
+            # Once: leaving recovery takes a moment, in which it is still in recovery and not paused any more.
+            if asked and not told and (asked.paused or target.kind == "latest"):
                 self._query(server.id, "SELECT pg_wal_replay_resume()" if asked.paused else "SELECT pg_promote(false)")
+                told = True
             if self.clock.monotonic() >= limit or not self._server_details().running:
                 raise RestoreError("The restored server did not leave recovery: %s" % self._last_words(self._said()))
             self.clock.sleep(PAUSE)
