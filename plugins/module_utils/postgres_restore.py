@@ -47,14 +47,15 @@ STOP_TIMEOUT = 120  # seconds
 PAUSE = 0.5  # seconds
 
 # The server takes no setting from the restored data but those without which it could not replay: a standby needs at least those of the
-# server that wrote the WAL. It listens to nobody, and archives nothing until it has taken the old one's place.
+# server that wrote the WAL. It listens to nobody. Without an archive_command it archives nothing, but keeps the WAL that it writes, and the
+# history of its timeline, for the server that runs on these data afterwards: were they missing, the archive would have a gap.
 SERVER_SCRIPT = r"""
 set -eu
 setting() { pg_controldata "$PGDATA" | sed -n "s/^$1 setting: *//p"; }
 echo 'local all postgres peer' > /tmp/pg_hba.conf
 : > /tmp/postgresql.conf
 exec postgres -D "$PGDATA" -c config_file=/tmp/postgresql.conf -c hba_file=/tmp/pg_hba.conf -c listen_addresses= \
-    -c unix_socket_directories=/run/postgresql -c archive_mode=off -c hot_standby=on -c wal_level=replica -c log_timezone=UTC -c timezone=UTC \
+    -c unix_socket_directories=/run/postgresql -c archive_mode=on -c archive_command= -c archive_timeout=0 -c hot_standby=on -c wal_level=replica -c log_timezone=UTC -c timezone=UTC \
     -c log_destination=stderr -c logging_collector=off -c ssl=off -c autovacuum=off \
     -c "max_connections=$(setting max_connections)" -c "max_worker_processes=$(setting max_worker_processes)" \
     -c "max_wal_senders=$(setting max_wal_senders)" -c "max_prepared_transactions=$(setting max_prepared_xacts)" \
@@ -715,28 +716,18 @@ class Restore:
         if control.get("Database cluster state") != "shut down":
             raise RestoreError("The restored server did not end cleanly: %s" % self._last_words(self._said()))
         self._remove(self._server())
-        self.journal.note(segment=control["Latest checkpoint's REDO WAL file"], before="pgdata.before-" + time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(self.clock.now())))
+        self.journal.note(before="pgdata.before-" + time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(self.clock.now())))
 
     def _aside(self, unused):
         """The data in place are kept under another name."""
-        self._hand_over()
+        self._forget_queues()
         before = "%s/%s" % (self.root, self.journal.data["before"])
         if os.path.exists(self.pgdata) and not os.path.exists(before):
             os.rename(self.pgdata, before)
             sync_folder(self.root)
 
-    def _hand_over(self):
-        """The server in place will archive what the restored one has not: the history of its timeline, and the segments that it has filled."""
-        folder, segment = self.restored + "/pg_wal", self.journal.data["segment"]
-        line = segment[:8]
-        names = [name for name in os.listdir(folder) if wal.SEGMENT.fullmatch(name) and name[:8] == line and name < segment]
-        for name in [line + ".history", *names]:
-            status = "%s/archive_status/%s" % (folder, name)
-            if os.path.exists("%s/%s" % (folder, name)) and not os.path.exists(status + ".done"):
-                with open(status + ".ready", "w", encoding="utf-8"):
-                    os.chown(status + ".ready", self.uid, self.uid)
-        sync_folder(folder + "/archive_status")
-        # What pgBackRest remembers of another server's segments would have it skip those of the same name.
+    def _forget_queues(self):
+        """What pgBackRest remembers of another server's segments would have it skip those of the same name."""
         for queue in ("in", "out"):
             shutil.rmtree("%s/spool/archive/litefarm/%s" % (self.state, queue), ignore_errors=True)
 
