@@ -42,10 +42,13 @@ class Playbook(t.NamedTuple):
 FIRST_TIME = {"new_database": "bool", "new_secrets": "bool"}
 # The only list of these names: a new one is added here, and is refused in every other playbook.
 PLAYBOOKS = {
+    "backup": Playbook({"type": "text", "name": "text"}),
+    "backups": Playbook({}, only_looks=True),
     "build": Playbook({}, ["vars/images.yml"]),
     "deploy": Playbook({"force": "bool"}, PREFLIGHT),
     "maintenance": Playbook({"state": "switch", "message": "text"}),
     "preflight": Playbook(FIRST_TIME, PREFLIGHT),
+    "restore": Playbook({"to": "text", "confirm": "text", "cluster": "text"}, PREFLIGHT),
     "rollback": Playbook({"to": "text", "force": "bool"}, PREFLIGHT),
     "rotate": Playbook({"secret": "text", "finish": "bool", "force": "bool"}, PREFLIGHT),
     "secrets": Playbook({"new_secrets": "bool"}),
