@@ -9,6 +9,7 @@ their place. Whatever fails or is killed before that leaves the data in place an
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import json
 import os
@@ -21,7 +22,7 @@ import zoneinfo
 from . import postgres_wal as wal
 from .container_service.host import Lock, sync_folder, write_atomically
 from .container_service.model import LABEL, ServiceError
-from .postgres_archive import explain, parse_info
+from .postgres_archive import ArchiveError, explain, parse_info
 
 STEPS = ("plan", "stop", "fetch", "replay", "check", "promote", "aside", "swap")
 DATA = "/var/lib/postgresql/data"
@@ -61,7 +62,9 @@ exec postgres -D "$PGDATA" -c config_file=/tmp/postgresql.conf -c hba_file=/tmp/
     -c "max_wal_senders=$(setting max_wal_senders)" -c "max_prepared_transactions=$(setting max_prepared_xacts)" \
     -c "max_locks_per_transaction=$(setting max_locks_per_xact)"
 """
-# The server's shell knows PGDATA, so that the words stay true when the data have got their final name.
+# What pgBackRest writes into the settings of the data; of no use once they are promoted.
+RECOVERY_SETTINGS = ("restore_command", "recovery_target", "recovery_target_time", "recovery_target_timeline", "recovery_target_action")
+# The server's shell knows PGDATA, and gives the path of the data that it runs on.
 RESTORE_COMMAND = 'sh %s/pgbackrest archive-get --pg1-path="$PGDATA" %%f "%%p"' % CREDENTIALS
 
 STATE_SQL = """
@@ -281,6 +284,7 @@ class Journal:
 
     def note(self, **more):
         self.data.update(more)
+        os.makedirs(os.path.dirname(self.path), mode=0o711, exist_ok=True)
         write_atomically(self.path, json.dumps(self.data, indent=2) + "\n", 0o600)
 
     def forget(self):
@@ -306,8 +310,10 @@ class Restore:
     C(params) are the module's; C(clock) has C(now), C(monotonic) and C(sleep); C(reached) is told of each step that is done.
     """
 
-    def __init__(self, params, engine, clock, reached):
+    def __init__(self, params, engine, clock, reached, tool=TOOL):
         self.params = params
+        # A list of backups must not take the container of a restore.
+        self.tool_name = tool
         self.engine = engine
         self.clock = clock
         self.reached = reached
@@ -316,7 +322,6 @@ class Restore:
         self.uid = params["uid"]
         self.pgdata = self.root + "/pgdata"
         self.restored = self.root + "/" + RESTORED
-        os.makedirs(self.state, mode=0o711, exist_ok=True)
         self.journal = Journal(self.state + "/restore.json")
         self.changed = False
         self.warnings = []
@@ -388,6 +393,32 @@ class Restore:
             self.clock.sleep(PAUSE)
         self.journal.note(step="finished", finished=shown(self.clock.now()))
         self.changed = True
+
+    def survey(self):
+        """What the bucket has: each cluster with its backups, and the times between which any second can be restored. Nothing is changed."""
+        try:
+            clusters = [line for line in self._backrest("", ["--clusters"]).split() if line.isdigit()]
+            own = self._own_cluster()
+            return [self._described(cluster, own) for cluster in clusters]
+        finally:
+            self._remove_tool()
+
+    def _described(self, cluster, own):
+        try:
+            repository = self._look(cluster)
+        except (RestoreError, ArchiveError) as error:
+            return {"cluster": cluster, "in_place": cluster == own, "version": "", "backups": [], "since": 0, "until": 0, "problem": str(error)}
+        backups = [dataclasses.asdict(backup) for backup in repository.archive.backups]
+        return {
+            "cluster": cluster,
+            "in_place": cluster == own,
+            "version": repository.archive.version,
+            "backups": backups,
+            # The oldest backup whose WAL is still there; of older ones only their own end can be restored.
+            "since": min([b.stop for b in repository.backups if b.wal_stop[8:] >= repository.archive.wal_min[8:]], default=0),
+            "until": repository.archived_until() if repository.usable else 0,
+            "problem": "",
+        }
 
     # -- plan ------------------------------------------------------------------------------------------------------------------
 
@@ -468,7 +499,8 @@ class Restore:
         else:
             lost = ["Everything that was written after %s." % plan["restores_to"]]
         if plan["unarchived"] and not plan["running"]:
-            lost.append("%d WAL segments in %s never reached the archive." % (plan["unarchived"], self.pgdata))
+            ready = "%d WAL segments in %s have not reached the archive" % (plan["unarchived"], self.pgdata)
+            lost.append(ready + (", and are put into it first." if plan["kind"] == "latest" else "."))
         if plan["in_place"]:
             lost.append("The data in place are kept beside it, as %s.before-…" % self.pgdata)
         return lost
@@ -542,11 +574,28 @@ class Restore:
             self.engine.stop(live.id, STOP_TIMEOUT)
             if target.kind == "latest" and self._unarchived():
                 raise RestoreError(self._not_archived())
-        elif live:
-            self.engine.set_policy(live.id, "no")
+        else:
+            if live:
+                self.engine.set_policy(live.id, "no")
+            if target.kind == "latest" and self._own_cluster() == self.journal.data["plan"]["cluster"]:
+                self._push_what_is_left()
         repository = self._look(self.journal.data["plan"]["cluster"])
         resolved = repository.resolve(target, self.clock.now(), live=True)
         self.journal.note(resolved=resolved._asdict())
+
+    def _push_what_is_left(self):
+        """WAL that a server which has crashed did not get into the archive."""
+        folder = self.pgdata + "/pg_wal/archive_status/"
+        for name in sorted(self._unarchived()):
+            segment = name[: -len(".ready")]
+            try:
+                self._backrest(self.journal.data["plan"]["cluster"], ["archive-push", "--no-archive-async", "%s/pgdata/pg_wal/%s" % (DATA, segment)])
+            except RestoreError as error:
+                raise RestoreError(
+                    "WAL in %s did not reach the archive, so latest would lose it (%s): %s Without it, restore to a time: the archive's last WAL is of %s."
+                    % (self.pgdata, segment, error, self.journal.data["plan"]["archived_until"])
+                ) from error
+            os.rename(folder + name, folder + segment + ".done")
 
     def _wait_until_archived(self):
         limit = self.clock.monotonic() + ARCHIVED_WITHIN
@@ -710,6 +759,8 @@ class Restore:
             if self.clock.monotonic() >= limit or not self._server_details().running:
                 raise RestoreError("The restored server did not leave recovery: %s" % self._last_words(self._said()))
             self.clock.sleep(PAUSE)
+        for setting in RECOVERY_SETTINGS:
+            self._query(server.id, "ALTER SYSTEM RESET %s" % setting)
         self._query(server.id, "CHECKPOINT", timeout=PROMOTED_WITHIN)
         self.engine.stop(server.id, STOP_TIMEOUT)
         control = self._controldata()
@@ -824,7 +875,7 @@ class Restore:
             self.changed = True
 
     def _remove_tool(self):
-        tool = self._named(TOOL)
+        tool = self._named(self.tool_name)
         if tool:
             self.engine.remove(tool.id)
         self._tool = None
@@ -833,7 +884,7 @@ class Restore:
         """Exit code, output and errors of a command beside the data, in a container that does nothing else."""
         if not self._tool:
             self._remove_tool()
-            container = self.engine.create(TOOL, self._body("sleep infinity", {"PGDATA": DATA + "/pgdata"}))
+            container = self.engine.create(self.tool_name, self._body("sleep infinity", {"PGDATA": DATA + "/pgdata"}))
             self.engine.start(container)
             self._tool = container
         return self.engine.execute(self._tool, command, timeout)

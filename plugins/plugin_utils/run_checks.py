@@ -42,7 +42,7 @@ class Playbook(t.NamedTuple):
 FIRST_TIME = {"new_database": "bool", "new_secrets": "bool"}
 # The only list of these names: a new one is added here, and is refused in every other playbook.
 PLAYBOOKS = {
-    "backup": Playbook({"type": "text", "name": "text"}),
+    "backup": Playbook({"type": "text", "litefarm_name": "text"}),
     "backups": Playbook({}, only_looks=True),
     "build": Playbook({}, ["vars/images.yml"]),
     "deploy": Playbook({"force": "bool"}, PREFLIGHT),

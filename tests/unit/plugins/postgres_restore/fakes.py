@@ -63,6 +63,7 @@ class Bucket:
             backup("20261127-100000F", NOON - 7200, "000000010000000000000005", "0/500100"),
             backup("20261127-110000F", NOON - 3600, "000000010000000000000008", "0/800100", name="before-v2"),
         ]
+        self.wal_min = "000000010000000000000001"
         self.wal_max = "00000001000000000000000A"
         self.wal_time = NOON - 10
         # Timeline to the time at which it began, and its history.
@@ -74,7 +75,7 @@ class Bucket:
             "status": {"code": 0, "message": "ok"},
             "repo": [{"key": 1, "status": {"code": 0, "message": "ok"}}],
             "db": [{"id": 1, "repo-key": 1, "system-id": int(self.cluster), "version": self.version}],
-            "archive": [{"database": {"id": 1, "repo-key": 1}, "id": self.version + "-1", "min": "000000010000000000000001", "max": self.wal_max}],
+            "archive": [{"database": {"id": 1, "repo-key": 1}, "id": self.version + "-1", "min": self.wal_min, "max": self.wal_max}],
             "backup": self.backups,
         }
         return json.dumps([stanza])
@@ -218,6 +219,8 @@ class Droplet:
             return 0, bucket.listing(arguments[-1]), ""
         if arguments[0] == "repo-get":
             return 0, bucket.timelines[int(arguments[1].rpartition("/")[2][:8], 16)][1], ""
+        if arguments[0] == "archive-push":
+            return (0, "", "") if self.archives else (1, "", "P00  ERROR: [049]: unable to connect to 'storage:443': [111] Connection refused")
         assert arguments[0] == "restore" and self.root.joinpath("pgdata.restored").is_dir()
         assert self.seen.get("postgres", {}).get("state") != "running", "two servers must never use the archive at once"
         self.write("pgdata.restored", "backup")

@@ -102,7 +102,31 @@ def test_what_is_lost_of_a_dead_server(droplet):
     droplet.ready.touch()
     lost = droplet.restore().plan()["lost"]
     assert lost[0] == "Everything that was written after 2026-11-27 11:59:50 UTC, when the archive got its last WAL."
-    assert lost[1] == "1 WAL segments in %s never reached the archive." % (droplet.root / "pgdata")
+    assert lost[1] == "1 WAL segments in %s have not reached the archive, and are put into it first." % (droplet.root / "pgdata")
+
+
+def test_wal_that_a_crashed_server_left_is_archived_first(droplet):
+    droplet.seen["postgres"]["state"] = "exited"
+    droplet.ready.touch()
+    droplet.restore().restore()
+    pushed = [command[-1] for command in droplet.commands if "archive-push" in command]
+    assert pushed == ["/var/lib/postgresql/data/pgdata/pg_wal/00000001000000000000000B"]
+    before = next(droplet.root.glob("pgdata.before-*"))
+    assert (before / "pg_wal" / "archive_status" / "00000001000000000000000B.done").exists()
+
+
+def test_wal_that_cannot_be_archived_is_not_given_up_silently(droplet):
+    droplet.seen["postgres"]["state"] = "exited"
+    droplet.ready.touch()
+    droplet.archives = False
+    sentence = failed(droplet)
+    assert "did not reach the archive, so latest would lose it (00000001000000000000000B)" in sentence
+    assert "The object storage cannot be reached" in sentence and "the archive's last WAL is of 2026-11-27 11:59:50 UTC" in sentence
+
+
+def test_nothing_of_the_recovery_stays_in_the_settings(droplet):
+    droplet.restore("2026-11-27 11:30:00 UTC").restore()
+    assert ["--command=ALTER SYSTEM RESET recovery_target_time"] in [command[-1:] for command in droplet.commands]
 
 
 def test_times_that_the_archive_does_not_have(droplet):

@@ -130,4 +130,4 @@ def test_another_word_is_refused(queues):
 def test_it_is_in_the_container(evaluate, repo):
     files = {file["path"]: file["content"] for file in evaluate("export_scheduler", "export_scheduler__config_files")}
     assert files["/etc/litefarm/queues.js"] == (repo / "roles" / "export_scheduler" / "files" / "queues.js").read_text()
-    assert "/etc/litefarm/queues.js" in (repo / "playbooks" / "maintenance.yml").read_text()
+    assert "/etc/litefarm/queues.js" in (repo / "playbooks" / "vars" / "maintenance.yml").read_text()

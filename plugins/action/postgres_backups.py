@@ -1,0 +1,90 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Prints what the module has found as a table."""
+
+from __future__ import annotations
+
+import time
+
+from ansible.module_utils.parsing.convert_bool import boolean
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from ansible_collections.litefarm.platform.plugins.module_utils.verification.rows import duration
+
+display = Display()
+
+TITLES = ("LABEL", "NAME", "TYPE", "ENDED (UTC)", "AGE", "DATABASE", "IN BUCKET", "STATE")
+
+
+class ActionModule(ActionBase):
+    TRANSFERS_FILES = False
+
+    def run(self, tmp=None, task_vars=None):
+        super().run(tmp, task_vars)
+        result = self._execute_module(task_vars=task_vars)
+        if not result.get("failed"):
+            newest = boolean(self._task.args.get("newest", False), strict=False)
+            for line in newest_lines(result) if newest else lines(result):
+                display.display(line)
+        return result
+
+
+def newest_lines(result):
+    """The backup that was taken last, of the cluster in place."""
+    backups = [backup for cluster in result["clusters"] if cluster["in_place"] for backup in cluster["backups"]]
+    return table([row(max(backups, key=lambda backup: backup["stop"]), result["time"])] if backups else [])
+
+
+def lines(result):
+    """All clusters, the one in place first."""
+    said = [] if result["clusters"] else ["The bucket has no archive of a database."]
+    for cluster in sorted(result["clusters"], key=lambda one: (not one["in_place"], -one["until"])):
+        place = "in place on the droplet" if cluster["in_place"] else "-e cluster=%s" % cluster["cluster"]
+        said.append("Cluster %s (%s), PostgreSQL %s" % (cluster["cluster"], place, cluster["version"] or "?"))
+        if cluster["problem"]:
+            said.append(cluster["problem"])
+        else:
+            said += table([row(backup, result["time"]) for backup in cluster["backups"]])
+            said.append(span(cluster))
+        said.append("")
+    return said
+
+
+def span(cluster):
+    if not cluster["until"]:
+        return "Nothing can be restored: there is no backup yet."
+    return "Any second from %s to %s can be restored." % (moment(cluster["since"]), moment(cluster["until"]))
+
+
+def row(backup, now):
+    return (
+        backup["label"],
+        backup["name"] or "-",
+        backup["type"],
+        moment(backup["stop"])[:16],
+        duration(max(0, int(now - backup["stop"]))),
+        size(backup["size"]),
+        size(backup["repo_size"]),
+        "damaged" if backup["damaged"] else "ok",
+    )
+
+
+def moment(seconds):
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))
+
+
+def size(count):
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return "%.3g %s" % (count, unit)
+        count /= 1000
+    return "%.3g GB" % count
+
+
+def table(rows):
+    """Aligned lines, the titles first."""
+    cells = [TITLES, *rows]
+    widths = [max(len(line[index]) for line in cells) for index in range(len(TITLES))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in cells]

@@ -1,0 +1,126 @@
+#!/usr/bin/python
+# -*- coding: utf-8 -*-
+
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: postgres_backups
+short_description: List the backups of PostgreSQL in the object storage
+version_added: 0.1.0
+description:
+  - Says which backups the archive of the role P(litefarm.platform.postgres#role) has, of each cluster in the bucket, and to which times the database can
+    be restored. Prints it as a table. Changes nothing; it starts a container of its own and removes it again.
+author:
+  - LiteFarm platform maintainers (@LiteFarmOrg)
+extends_documentation_fragment:
+  - litefarm.platform.attributes.asks
+options:
+  name:
+    description: The service's name, which is its container's.
+    type: str
+    default: postgres
+  data_directory:
+    description: Directory of the droplet that has C(pgdata).
+    type: path
+    default: /srv/litefarm/postgres
+  credentials_directory:
+    description: Directory of the droplet with pgBackRest's configuration, and the script that calls it.
+    type: path
+    default: /etc/litefarm/postgres
+  state_directory:
+    description: Directory of the droplet with pgBackRest's queue, in the folder C(postgres) of it.
+    type: path
+    default: /var/lib/litefarm
+  uid:
+    description: Number of the user to whom the data belong.
+    type: int
+    default: 999
+  newest:
+    description: Print only the backup that ended last, of the cluster in place. The result has all of them.
+    type: bool
+    default: false
+seealso:
+  - module: litefarm.platform.postgres_restore
+"""
+
+EXAMPLES = r"""
+- name: Show the backups
+  litefarm.platform.postgres_backups:
+"""
+
+RETURN = r"""
+clusters:
+  description: The clusters that the bucket has archives of.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    cluster:
+      description: System identifier.
+      type: str
+      sample: "7577198264723316764"
+    in_place:
+      description: Whether it is the one on the droplet.
+      type: bool
+    version:
+      description: Major version of PostgreSQL.
+      type: str
+      sample: "17"
+    since:
+      description: The earliest time to which it can be restored, in seconds since 1970; 0 if there is none.
+      type: int
+      sample: 1795744072
+    until:
+      description: When the archive got its last WAL, in seconds since 1970; 0 if there is no backup.
+      type: int
+      sample: 1795774351
+    problem:
+      description: Why its archive cannot be read, or empty.
+      type: str
+    backups:
+      description: Its backups, the oldest first, with C(label), C(type), C(name), C(start), C(stop), C(size), C(repo_size) and C(damaged).
+      type: list
+      elements: dict
+time:
+  description: The droplet's time, in seconds since 1970.
+  returned: success
+  type: float
+  sample: 1795774360.5
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.litefarm.platform.plugins.module_utils.container_service.engine import Engine
+from ansible_collections.litefarm.platform.plugins.module_utils.container_service.host import Clock
+from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import ServiceError
+from ansible_collections.litefarm.platform.plugins.module_utils.postgres_archive import ArchiveError
+from ansible_collections.litefarm.platform.plugins.module_utils.postgres_restore import Restore, RestoreError
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec=dict(
+            name=dict(type="str", default="postgres"),
+            data_directory=dict(type="path", default="/srv/litefarm/postgres"),
+            credentials_directory=dict(type="path", default="/etc/litefarm/postgres"),
+            state_directory=dict(type="path", default="/var/lib/litefarm"),
+            uid=dict(type="int", default=999),
+            newest=dict(type="bool", default=False),
+        ),
+        supports_check_mode=True,
+    )
+    clock = Clock()
+    try:
+        clusters = Restore(module.params, Engine(), clock, lambda step: None, tool="postgres_backups").survey()
+    except (RestoreError, ArchiveError) as error:
+        module.fail_json(msg=str(error))
+    except ServiceError as error:
+        module.fail_json(msg=error.report())
+    module.exit_json(changed=False, clusters=clusters, time=clock.now())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The list of backups: what the module finds, and the table that a person reads."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.litefarm.platform.plugins.action.postgres_backups import lines, newest_lines
+
+from . import fakes
+from .fakes import NOON
+
+OTHER = "7577198264723316999"
+
+
+@pytest.fixture(name="droplet")
+def fixture_droplet(tmp_path):
+    return fakes.Droplet(tmp_path)
+
+
+def surveyed(droplet):
+    return {"clusters": droplet.restore().survey(), "time": NOON}
+
+
+def test_the_table(droplet):
+    assert lines(surveyed(droplet)) == [
+        "Cluster %s (in place on the droplet), PostgreSQL 17" % fakes.CLUSTER,
+        "LABEL             NAME       TYPE  ENDED (UTC)       AGE     DATABASE  IN BUCKET  STATE",
+        "20261127-100000F  -          full  2026-11-27 10:00  2 h     16.8 MB   1 kB       ok",
+        "20261127-110000F  before-v2  full  2026-11-27 11:00  60 min  16.8 MB   1 kB       ok",
+        "Any second from 2026-11-27 10:00:00 UTC to 2026-11-27 11:59:50 UTC can be restored.",
+        "",
+    ]
+
+
+def test_the_newest_alone(droplet):
+    head, only = newest_lines(surveyed(droplet))
+    assert head.startswith("LABEL") and only.startswith("20261127-110000F  before-v2")
+
+
+def test_only_backups_whose_wal_is_kept_begin_the_span(droplet):
+    droplet.buckets[fakes.CLUSTER].wal_min = "000000010000000000000007"
+    (cluster,) = droplet.restore().survey()
+    assert cluster["since"] == NOON - 3600 and len(cluster["backups"]) == 2
+
+
+def test_other_clusters_come_after_the_one_in_place(droplet):
+    other = droplet.buckets[OTHER] = fakes.Bucket(OTHER)
+    other.backups = []
+    said = lines(surveyed(droplet))
+    assert said[0].startswith("Cluster %s (in place" % fakes.CLUSTER)
+    assert "Cluster %s (-e cluster=%s), PostgreSQL 17" % (OTHER, OTHER) in said
+    assert "Nothing can be restored: there is no backup yet." in said
+
+
+def test_an_archive_that_cannot_be_read_does_not_hide_the_others(droplet, monkeypatch):
+    broken = droplet.buckets[OTHER] = fakes.Bucket(OTHER)
+    monkeypatch.setattr(broken, "info", lambda: "?")
+    clusters = {one["cluster"]: one for one in droplet.restore().survey()}
+    assert clusters[OTHER]["problem"] and not clusters[fakes.CLUSTER]["problem"]
+
+
+def test_it_leaves_nothing_and_needs_no_folder(droplet):
+    surveyed(droplet)
+    assert set(droplet.seen) == {"postgres"} and not (droplet.state / "postgres" / "restore.json").exists()
+
+
+def test_an_empty_bucket(droplet):
+    droplet.buckets.clear()
+    assert lines(surveyed(droplet)) == ["The bucket has no archive of a database."]
