@@ -57,6 +57,12 @@ options:
       - Image as C(name:tag) or C(name@sha256:digest). Compared by the image's id. Required unless O(state=absent).
       - A digest that is on the host already needs no registry.
     type: str
+  image_recipe:
+    description:
+      - Lines of a Dockerfile that are put on top of O(image). The image is built on the host when it is missing, and its tag is a hash of
+        the base image's id and these lines, so that nothing else ever changes it.
+    type: str
+    default: ""
   pull:
     description:
       - For tags, whether the registry is asked although the image is on the host.
@@ -619,6 +625,7 @@ def argument_spec():
         name=dict(type="str", required=True),
         state=dict(type="str", choices=["present", "absent", "stage", "switch", "settle", "commit", "revert", "run"], default="present"),
         image=dict(type="str"),
+        image_recipe=dict(type="str", default=""),
         pull=dict(type="str", choices=["missing", "always"], default="missing"),
         command=dict(type="list", elements="str"),
         entrypoint=dict(type="list", elements="str"),

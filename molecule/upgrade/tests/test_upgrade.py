@@ -77,6 +77,15 @@ def outcomes(lines):
     return [(record["kind"], record["result"], record["to"]["version"]) for record in history(lines)]
 
 
+def test_playbooks_that_come_first_are_named_and_change_no_droplet(earlier_environment, new):
+    before = containers()
+    for name in earlier.UPGRADE["before"]:
+        refused = new("playbooks/preflight.yml")
+        assert refused.status != 0 and name in refused.output, refused.reasons
+        succeeded(new(name))
+    assert containers() == before
+
+
 def test_inventory_of_the_earlier_commit_is_accepted_unless_announced(earlier_environment):
     """An operator's own inventory lacks every variable that has been added since."""
     inventory = lab.inventory("production", earlier.CHECKOUT)

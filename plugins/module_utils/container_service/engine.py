@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import io
 import json
 import os
 import socket
+import tarfile
 import time
 from urllib.parse import quote, urlencode
 
@@ -29,6 +31,8 @@ STILLBORN = "read init-p: connection reset by peer"
 CANNOT_RUN = 126  # the exit code of a command that the engine could not begin
 PATIENCE = 60  # seconds that an engine may take for a restart
 PATIENCE_PAUSE = 0.2  # seconds
+BUILD_TIMEOUT = 600  # seconds for all of a build
+BUILD_LINES = 10  # of a failed build's output that a person reads
 FRAME_HEADER = 8  # bytes; the first is the stream's number, the last four are the length of the frame's content
 STANDARD_OUTPUT = 1
 
@@ -335,6 +339,43 @@ class Engine:
             # Of the libraries that the SDK stands on: it lets them through while it reads.
             raise broken_off("pulled the image %s" % reference, error) from error
         return self.image_id(reference)
+
+    def build(self, tag, recipe, labels):
+        """Build an image from the text of a Dockerfile alone; its id. The output's last lines say why it could not be built."""
+        archive = io.BytesIO()
+        with tarfile.open(fileobj=archive, mode="w") as tar:
+            entry = tarfile.TarInfo("Dockerfile")
+            entry.size = len(recipe.encode())
+            tar.addfile(entry, io.BytesIO(recipe.encode()))
+        path = path_with("/build", {"t": tag, "labels": json.dumps(labels), "rm": "1", "forcerm": "1"})
+        said, deadline = [], time.monotonic() + BUILD_TIMEOUT
+        connection = _Connection(self.path, BUILD_TIMEOUT)
+        try:
+            connection.request("POST", path, archive.getvalue(), {"Content-Type": "application/x-tar"})
+            stream = connection.sock
+            with connection.getresponse() as answer:
+                if answer.status >= 400:
+                    accepted(path, answer.status, answer.read())
+                for line in b"".join(chunks(answer, stream, deadline)).splitlines():
+                    step = understood(path, line) if line.strip() else {}
+                    said += (step.get("stream") or "").splitlines()
+                    if step.get("error"):
+                        lines = [each for each in said if each.strip()][-BUILD_LINES:]
+                        raise ServiceError("The container engine could not build the image %s: %s" % (tag, step["error"]), log=lines)
+        except socket.timeout as error:
+            raise ServiceError("The container engine did not build the image %s within %d s." % (tag, BUILD_TIMEOUT)) from error
+        except (OSError, http.client.HTTPException) as error:
+            raise broken_off("built the image %s" % tag, error) from error
+        finally:
+            connection.close()
+        return self.image_id(tag)
+
+    def labelled_image(self, labels):
+        """The id and a name of an image with these labels, or None; the newest if there are several."""
+        filters = json.dumps({"label": ["%s=%s" % pair for pair in sorted(labels.items())]})
+        found = sorted(self.get("/images/json", filters=filters), key=lambda one: one.get("Created", 0))
+        named = [one for one in found if one.get("RepoTags")]
+        return (named[-1]["Id"], named[-1]["RepoTags"][0]) if named else None
 
     @staticmethod
     def _docker():

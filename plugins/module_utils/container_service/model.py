@@ -103,6 +103,10 @@ class Service:
         self.rolling = params["update"] == "rolling"
         self.upstream = params["upstream"] if self.rolling or params["state"] == "absent" else None
         self.reference = reference(params["image"]) if params["image"] else None
+        # A release that was staged by an older version of this module was declared without it.
+        self.recipe = params.get("image_recipe") or ""
+        # The image that the recipe builds on; `reference` is the built one as soon as that is known.
+        self.base = self.reference if self.recipe else None
         self.secret_env = {key: text(value) for key, value in (params["secret_env"] or {}).items()}
         self.masker = Masker(list(self.secret_env.values()) + [f["content"] for f in params["secret_files"] or []])
 
@@ -143,6 +147,17 @@ class Service:
         for target in sorted({t for t in targets if targets.count(t) > 1}):
             found.append("%s is mounted twice" % target)
         return found
+
+    def dockerfile(self):
+        return "FROM %s\n%s" % (self.base, self.recipe.rstrip("\n") + "\n")
+
+    def built_labels(self):
+        """By these a built image is found again, also after its base image was removed from the host."""
+        return {LABEL + "base": self.base, LABEL + "recipe": _digest(self.recipe)}
+
+    def built_name(self, base_id):
+        """A name that no registry has: what it is made of decides its tag."""
+        return "litefarm.local/%s:%s" % (repository(self.base).rpartition("/")[2], _digest(base_id + self.recipe)[:12])
 
     def declaration(self):
         """All of it but what may be secret: enough to carry a staged release through the phases that are left."""
@@ -284,6 +299,10 @@ class Service:
         if p["cpus"]:
             host["NanoCpus"] = int(p["cpus"] * 1000000000)
         return host
+
+
+def _digest(content):
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def filename(path):

@@ -43,6 +43,8 @@ class Release:
         self.warnings = []
         self.answers = []
         self.image_id = None
+        # The image that the service's own is built on, if it is.
+        self.base_id = None
         self.spec = None
         # Whether the old container had to be started again, and whether nginx has never heard of the new one.
         self.went_back = False
@@ -58,9 +60,27 @@ class Release:
         reference = self.service.reference
         always = self.params["pull"] == "always" and "@" not in reference
         self.image_id = None if always and pull else self.engine.image_id(reference)
-        if self.image_id is None and pull:
+        if self.service.base:
+            self.resolve_built(pull)
+        elif self.image_id is None and pull:
             self.image_id = self.engine.pull(reference)
         self.spec = self.service.spec(self.image_id) if self.image_id else None
+
+    def resolve_built(self, pull):
+        """The image of `image_recipe`. Without its base image the one that was built before is good: a newer base would replace the container."""
+        self.base_id = self.image_id
+        found = None
+        if self.base_id is None and self.params["pull"] == "missing":
+            found = self.engine.labelled_image(self.service.built_labels())
+        if found is None and self.base_id is None and pull:
+            self.base_id = self.engine.pull(self.service.base)
+        if found is None and self.base_id is not None:
+            name = self.service.built_name(self.base_id)
+            image_id = self.engine.image_id(name)
+            if image_id is None and pull:
+                image_id = self.engine.build(name, self.service.dockerfile(), self.service.built_labels())
+            found = (image_id, name) if image_id else None
+        self.image_id, self.service.reference = found or (None, self.service.base)
 
     def observe(self):
         containers = self.engine.containers(self.name)
@@ -599,7 +619,7 @@ class Release:
             if spec in keep or (image_id in wanted and image_id != self.image_id):
                 continue
             # The declared image may be about to be released: a retained one, whose turn it was to go, is wanted again.
-            if image_id and image_id != self.image_id and not self.engine.image_in_use(image_id):
+            if image_id and image_id not in (self.image_id, self.base_id) and not self.engine.image_in_use(image_id):
                 self.engine.remove_image(image_id)
             self.host.remove_release(spec)
         for image_id in self.leftover_images(wanted | {self.image_id}):

@@ -9,6 +9,8 @@ import os
 import stat
 import sys
 
+from ansible_collections.litefarm.platform.plugins.module_utils.container_service.engine import Engine
+
 PASSWORD = "correct-horse-battery"
 KEY = "-----BEGIN KEY-----\nc2VjcmV0LWtleS1tYXRlcmlhbA==\n-----END KEY-----\n"
 
@@ -162,3 +164,18 @@ def test_bad_declarations_are_named_before_anything_happens(service):
     ):
         assert words in service.bad(**change)["msg"]
     assert service.containers() == {}
+
+
+def test_an_image_is_built_on_top_of_another_one_and_found_again(service):
+    program = service.engine.images.get(service.images["1"]).attrs["Config"]["Entrypoint"][0]
+    recipe = 'ENV BUILT=yes\nRUN ["%s", "-c", "open(\'/built\', \'w\').write(\'as declared\')"]\n' % program
+    service.recreate().good()
+    service.good(image_recipe=recipe)
+    image = service.container().attrs["Config"]["Image"]
+    assert image.startswith("litefarm.local/container-service:")
+    assert Engine().execute(service.container().id, [program, "-c", "print(open('/built').read())"], 10)[1] == "as declared\n"
+    assert not service.good(image_recipe=recipe)["changed"]
+    assert "could not build the image" in service.bad(image_recipe='RUN ["/no/such/program"]\n')["msg"]
+    assert service.get() == (200, "version 1")
+    service.good(state="absent")
+    assert not service.engine.images.list("litefarm.local/container-service")

@@ -16,6 +16,7 @@ from ansible_collections.litefarm.platform.plugins.module_utils.container_servic
 DEFAULTS = {
     "name": "web",
     "state": "present",
+    "image_recipe": "",
     "pull": "missing",
     "command": None,
     "entrypoint": None,
@@ -139,6 +140,8 @@ class Droplet:
         self.left_out = None
         self.judged = []
         self.wanted = {}
+        self.built = []
+        self.built_labels = {}
 
     def image(self, reference):
         return self.images.setdefault(reference, "sha256:%s" % reference)
@@ -221,6 +224,15 @@ class Engine:
 
     def pull(self, reference):
         return self.droplet.image(reference)
+
+    def build(self, tag, recipe, labels):
+        self.droplet.built.append((tag, recipe))
+        self.droplet.built_labels[tag] = labels
+        return self.droplet.image(tag)
+
+    def labelled_image(self, labels):
+        found = [(self.droplet.images[tag], tag) for tag, own in self.droplet.built_labels.items() if own == labels and tag in self.droplet.images]
+        return found[-1] if found else None
 
     def images(self):
         return {image_id: [reference] for reference, image_id in self.droplet.images.items()}

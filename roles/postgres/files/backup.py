@@ -1,0 +1,78 @@
+#!/usr/bin/env python3
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Takes a backup of the database into its archive, or verifies the archive, and records the result for status and alarms."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import time
+
+STATE = pathlib.Path("/var/lib/litefarm/postgres")
+CONTAINER = ["docker", "exec", "--user", "999", "postgres_backup"]
+BACKREST = ["sh", "/etc/litefarm/credentials/pgbackrest"]
+KINDS = ("full", "diff", "incr", "verify")
+
+
+def command(kind: str, name: str) -> list[str]:
+    """The words for pgBackRest."""
+    if kind == "verify":
+        return [*BACKREST, "verify", "--output=text", "--verbose"]
+    return [*BACKREST, "backup", f"--type={kind}", *([f"--annotation=name={name}"] if name else [])]
+
+
+def problem(kind: str, code: int, output: str) -> str:
+    """Why it failed, or nothing. A verification ends with 0 also when it has found damage: only its text says so."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    if code:
+        # The cipher's complaints may be binary.
+        line = next((line for line in lines if "ERROR" in line), lines[-1] if lines else f"exit {code}")
+        return re.sub(r"^.*ERROR: \[\d+\]: ", "", line)[:500]
+    if kind == "verify" and "status: ok" not in lines:
+        return "; ".join(line for line in lines if "status" in line or "invalid" in line or "missing" in line)[:500] or "the verification says nothing"
+    return ""
+
+
+def record(kind: str, result: dict, folder: pathlib.Path) -> None:
+    """Whole or not at all: whoever reads it may come at any time."""
+    part = folder / f".backup-{kind}.json.part"
+    part.write_text(json.dumps(result) + "\n")
+    os.replace(part, folder / f"backup-{kind}.json")
+
+
+def take(kind: str, name: str, folder: pathlib.Path = STATE, run=subprocess.run) -> dict:
+    """One at a time: an hourly backup waits for a weekly one."""
+    with open(folder / "backup.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        began = time.time()
+        done = run([*CONTAINER, *command(kind, name)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        message = problem(kind, done.returncode, done.stdout.decode(errors="replace"))
+        result = {"time": round(time.time()), "result": "failed" if message else "ok", "seconds": round(time.time() - began, 1), "message": message}
+        record(kind, result, folder)
+    return result
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("kind", choices=KINDS)
+    parser.add_argument("--name", default="", help="what backups.yml shows beside it")
+    arguments = parser.parse_args()
+    result = take(arguments.kind, arguments.name)
+    what = "verification of the archive" if arguments.kind == "verify" else f"{arguments.kind} backup"
+    if result["result"] == "failed":
+        print(f"<3>The {what} failed: {result['message']}", file=sys.stderr)
+        return 1
+    print(f"The {what} took {result['seconds']} s.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
