@@ -107,7 +107,7 @@ def changed(**changes):
 
 def test_an_archive_without_backups_is_well():
     status = {"code": 2, "lock": {"backup": {"held": False}}, "message": "no valid backups"}
-    archive = postgres_archive.parse_info(changed(backup=[], status=status, repo=[{"key": 1, "cipher": "none", "status": {"code": 2, "message": "no valid backups"}}]))
+    archive = postgres_archive.parse_info(changed(backup=[], status=status, repo=[{"key": 1, "cipher": "none", "status": status}]))
     assert (archive.problem, archive.backups, archive.newest(), archive.wal_max) == ("", (), None, "000000010000000000000014")
 
 
