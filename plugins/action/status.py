@@ -195,7 +195,7 @@ def _archive_words(archive):
     guard, results = archive["guard"] or {}, archive["results"]
     waits, archived = guard.get("unarchived_seconds") or 0, guard.get("last_archived_age")
     wal = "WAL waits for %s" % duration(waits) if waits >= WAL_WAITS else "no WAL yet" if archived is None else "last WAL %s ago" % duration(archived)
-    good = {kind: each["age"] for kind, each in results.items() if each.get("result") == "ok" and each.get("age") is not None and kind != "verify"}
+    good = {kind: each["ok_age"] for kind, each in results.items() if each.get("ok_age") is not None and kind != "verify"}
     youngest = min(good, key=good.get, default=None)
     backup = "last backup %s old (%s)" % (duration(good[youngest]), youngest) if youngest else "no backup yet"
     full = ", full %s old" % duration(good["full"]) if "full" in good and youngest != "full" else ""

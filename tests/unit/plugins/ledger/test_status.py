@@ -195,7 +195,7 @@ def test_the_history_is_a_table():
 
 DAY = 86400
 GUARD = {"age": 3, "level": "ok", "message": "", "unarchived_seconds": 0, "last_archived_age": 4}
-RESULTS = {"incr": {"result": "ok", "age": 720}, "full": {"result": "ok", "age": 2 * DAY}, "verify": {"result": "ok", "age": 60}}
+RESULTS = {kind: {"result": "ok", "age": age, "ok_age": age} for kind, age in (("incr", 720), ("full", 2 * DAY), ("verify", 60))}
 
 
 def archived(guard=GUARD, results=RESULTS, **files):
@@ -210,7 +210,7 @@ def test_the_archive_is_one_line():
     assert archived(other=files) == [("Archive: last WAL 4 s ago, last backup 12 min old (incr), full 2 d old; files 5 h old.", None)]
     assert archived(other=files, third=older)[0][0].endswith("; files 6 h old.")
     assert status.archive_lines({"other": {"file_backup": files}}) == [("Archive: files 5 h old.", None)]
-    assert archived(results={"full": {"result": "ok", "age": 720}})[0][0] == "Archive: last WAL 4 s ago, last backup 12 min old (full)."
+    assert archived(results={"full": {"result": "failed", "age": 60, "ok_age": 720}})[0][0] == "Archive: last WAL 4 s ago, last backup 12 min old (full)."
     assert archived(guard={**GUARD, "last_archived_age": None}, results={}) == [("Archive: no WAL yet, no backup yet.", None)]
 
 
