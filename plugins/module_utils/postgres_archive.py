@@ -244,7 +244,7 @@ def age(moment: t.Any, now: float) -> int | None:
 
 
 def read_state(path: str, now: float | None = None) -> dict[str, t.Any] | None:
-    """A status file of guard or backups, with its age in seconds, or None if there is none that makes sense."""
+    """A status file of guard or backups, with its age and that of the last good result in seconds, or None if there is none that makes sense."""
     try:
         with open(path, encoding="utf-8") as file:
             found = json.load(file)
@@ -252,7 +252,8 @@ def read_state(path: str, now: float | None = None) -> dict[str, t.Any] | None:
         return None
     if not isinstance(found, dict):
         return None
-    return dict(found, age=age(found.get("time"), time.time() if now is None else now))
+    moment = time.time() if now is None else now
+    return dict(found, age=age(found.get("time"), moment), ok_age=age(found.get("last_ok"), moment))
 
 
 def look(directory: str, now: float | None = None) -> dict[str, t.Any]:

@@ -59,6 +59,17 @@ def bring(environment: str) -> None:
     link_inventory(CHECKOUT / "inventories" / environment, Path(lab.inventory(environment)), Path(lab.inventory(environment, CHECKOUT)))
 
 
+def vault(environment: str) -> Path:
+    """The vault of the earlier checkout: at first a link to the lab's."""
+    return Path(lab.inventory(environment, CHECKOUT)) / "group_vars" / "litefarm" / "vault.yml"
+
+
+def keep_vault(environment: str, content: bytes) -> None:
+    """Gives the earlier checkout a vault of its own: who has not pulled has none of the secrets that have been added since."""
+    vault(environment).unlink()
+    vault(environment).write_bytes(content)
+
+
 def playbook(name: str, *arguments: str) -> lab.Run:
     """Runs a playbook of the earlier commit."""
     return lab.playbook(name, *arguments, checkout=CHECKOUT)

@@ -33,7 +33,7 @@ def succeeded(run):
 
 @pytest.fixture(scope="module")
 def earlier_environment():
-    """Fresh droplets on which the earlier commit has deployed an environment, released another version and gone back."""
+    """Fresh droplets on which the earlier commit has deployed an environment, released another version and gone back; its vault."""
     earlier.bring("production")
     assert all(path.is_relative_to(earlier.CHECKOUT) for path in earlier.modules()), "the earlier playbooks would use this checkout's modules"
     lab.lab("sample-release", "--tag", f"v{SECOND}", "--set", f"version={SECOND}", "--set", "behaviour=ok")
@@ -42,6 +42,7 @@ def earlier_environment():
     succeeded(earlier.playbook("playbooks/build.yml", *TO_SECOND))
     succeeded(earlier.playbook(DEPLOY, *TO_SECOND))
     succeeded(earlier.playbook(ROLLBACK))
+    return earlier.vault("production").read_bytes()
 
 
 @pytest.fixture
@@ -94,6 +95,7 @@ def test_inventory_of_the_earlier_commit_is_accepted_unless_announced(earlier_en
 
 
 def test_upgrade_waits_for_a_running_release(earlier_environment, new):
+    earlier.keep_vault("production", earlier_environment)
     before = containers()
     crash = variables(api_env={"SAMPLE_BEHAVIOUR": "crash-at-start"}, litefarm_operator="anna")
     with start(DEPLOY, *crash, checkout=earlier.CHECKOUT) as release:

@@ -107,7 +107,7 @@ def changed(**changes):
 
 def test_an_archive_without_backups_is_well():
     status = {"code": 2, "lock": {"backup": {"held": False}}, "message": "no valid backups"}
-    archive = postgres_archive.parse_info(changed(backup=[], status=status, repo=[{"key": 1, "cipher": "none", "status": {"code": 2, "message": "no valid backups"}}]))
+    archive = postgres_archive.parse_info(changed(backup=[], status=status, repo=[{"key": 1, "cipher": "none", "status": status}]))
     assert (archive.problem, archive.backups, archive.newest(), archive.wal_max) == ("", (), None, "000000010000000000000014")
 
 
@@ -171,12 +171,15 @@ def test_no_secret_is_repeated():
 def test_status_files(tmp_path):
     assert postgres_archive.look(str(tmp_path)) == {"guard": None, "results": {}}
     (tmp_path / "guard.json").write_text('{"time": 1000, "level": "ok"}')
-    (tmp_path / "backup-full.json").write_text('{"time": 900, "result": "ok"}')
+    (tmp_path / "backup-full.json").write_text('{"time": 900, "result": "failed", "last_ok": 800}')
     (tmp_path / "backup-incr.json").write_text("half of")
     (tmp_path / "backup-verify.json").write_text('{"time": "yesterday"}')
     assert postgres_archive.look(str(tmp_path), 1010) == {
-        "guard": {"time": 1000, "level": "ok", "age": 10},
-        "results": {"full": {"time": 900, "result": "ok", "age": 110}, "verify": {"time": "yesterday", "age": None}},
+        "guard": {"time": 1000, "level": "ok", "age": 10, "ok_age": None},
+        "results": {
+            "full": {"time": 900, "result": "failed", "last_ok": 800, "age": 110, "ok_age": 210},
+            "verify": {"time": "yesterday", "age": None, "ok_age": None},
+        },
     }
     # A clock that was set back.
     assert postgres_archive.look(str(tmp_path), 990)["guard"]["age"] == 0

@@ -78,12 +78,10 @@ def test_an_outage_of_the_object_storage_fails_no_write_and_loses_nothing(drople
             for number in range(20):
                 sql(f"INSERT INTO public.outage VALUES ({number}); SELECT pg_switch_wal()")
             until(lambda: guard(droplet)["unarchived_files"] >= 20)
-            until(lambda: guard(droplet)["level"] == "late", 90)
             failed = droplet.run("systemctl start litefarm-postgres-backup@incr.service")
             assert failed.rc != 0
             assert json.loads(droplet.check_output(f"cat {STATE}/backup-incr.json"))["result"] == "failed"
         until(lambda: guard(droplet)["unarchived_files"] == 0, 120)
-        assert guard(droplet)["level"] == "ok"
     finally:
         sql("DROP TABLE public.outage")
     assert droplet.run("systemctl start litefarm-postgres-backup@incr.service").rc == 0
