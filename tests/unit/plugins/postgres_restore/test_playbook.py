@@ -1,0 +1,59 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""restore.yml asks before it changes anything, and gives up in the right order."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar, trust_as_template
+
+from tests.support.playbooks import REPO
+
+PLAYS = yaml.safe_load((REPO / "playbooks" / "restore.yml").read_text())
+DATABASE = yaml.safe_load((REPO / "playbooks" / "tasks" / "restore_database.yml").read_text())
+START = yaml.safe_load((REPO / "playbooks" / "tasks" / "restore_start.yml").read_text())
+
+
+def names(tasks):
+    return [task["name"] for task in tasks]
+
+
+def test_it_asks_after_it_has_said_what_is_lost_and_before_it_changes_anything():
+    first = PLAYS[0]["tasks"]
+    order = names(first)
+    assert order.index("Plan the restore") < order.index("Show the plan") < order.index("Ask for confirmation")
+    assert first[order.index("Plan the restore")]["litefarm.platform.postgres_restore"]["state"] == "planned"
+    assert {key for task in first for key in task if key.startswith("litefarm.platform.")} == {
+        "litefarm.platform.announce", "litefarm.platform.postgres_restore", "litefarm.platform.deployment", "litefarm.platform.recorded_release",
+    }  # fmt: skip
+    assert PLAYS[1]["ansible.builtin.import_playbook"] == "preflight.yml"
+
+
+def test_the_application_is_closed_before_the_database_is_stopped_and_opened_last():
+    order = names(DATABASE)
+    assert order.index("Close web and API") < order.index("Stop the API") < order.index("Restore the database on its droplet")
+    assert PLAYS[-1]["tasks"][1]["ansible.builtin.import_tasks"] == "tasks/maintenance_off.yml"
+
+
+def test_what_fails_before_the_exchange_is_abandoned_and_what_fails_after_it_is_not():
+    block = DATABASE[names(DATABASE).index("Restore the database on its droplet")]
+    assert block["rescue"][-1]["litefarm.platform.postgres_restore"] == {"state": "abandoned"}
+    assert "abandoned" not in str(START)
+
+
+@pytest.mark.parametrize(
+    ("to", "cluster", "command"),
+    [
+        ("latest", "", 'ansible-playbook playbooks/restore.yml -e "to=latest" -e confirm=production'),
+        ("2026-11-27 10:00:00 UTC", "", """ansible-playbook playbooks/restore.yml -e "to='2026-11-27 10:00:00 UTC'" -e confirm=production"""),
+        ("before-v4", "75", 'ansible-playbook playbooks/restore.yml -e "to=before-v4" -e confirm=production -e cluster=75'),
+    ],
+)
+def test_the_command_that_a_person_copies(to, cluster, command):
+    variables = yaml.safe_load((REPO / "playbooks" / "vars" / "restore.yml").read_text())
+    given = {name: trust_as_template(variables[name]) for name in ("restore_to", "restore_quoted", "restore_again")}
+    templar = Templar(loader=DataLoader(), variables={**given, "to": to, "cluster": cluster, "litefarm_environment": "production"})
+    assert templar.template(given["restore_again"]) == command
