@@ -72,7 +72,7 @@ SELECT pg_is_in_recovery(),
   coalesce(pg_last_wal_replay_lsn()::text, '0/0'),
   CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused() ELSE false END,
   coalesce((SELECT wait_event FROM pg_stat_activity WHERE backend_type = 'startup'), ''),
-  coalesce(to_char(pg_last_xact_replay_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'), '')
+  coalesce(to_char((pg_last_xact_replay_timestamp() - interval '1 microsecond') AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US'), '')
 """
 TABLES_SQL = """
 SELECT count(*) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
@@ -112,7 +112,7 @@ class Asked(t.NamedTuple):
     replayed: int
     paused: bool
     waits_for: str
-    # Of the last transaction that was replayed, in UTC.
+    # Right before the last transaction that was replayed, in UTC: the latest time to which recovery can stop.
     at: str
 
 
