@@ -56,7 +56,8 @@ setting() { pg_controldata "$PGDATA" | sed -n "s/^$1 setting: *//p"; }
 echo 'local all postgres peer' > /tmp/pg_hba.conf
 : > /tmp/postgresql.conf
 exec postgres -D "$PGDATA" -c config_file=/tmp/postgresql.conf -c hba_file=/tmp/pg_hba.conf -c listen_addresses= \
-    -c unix_socket_directories=/run/postgresql -c archive_mode=on -c archive_command= -c archive_timeout=0 -c hot_standby=on -c wal_level=replica -c log_timezone=UTC -c timezone=UTC \
+    -c unix_socket_directories=/run/postgresql -c archive_mode=on -c archive_command= -c archive_timeout=0 -c hot_standby=on \
+    -c wal_level=replica -c log_timezone=UTC -c timezone=UTC \
     -c log_destination=stderr -c logging_collector=off -c ssl=off -c autovacuum=off \
     -c "max_connections=$(setting max_connections)" -c "max_worker_processes=$(setting max_worker_processes)" \
     -c "max_wal_senders=$(setting max_wal_senders)" -c "max_prepared_transactions=$(setting max_prepared_xacts)" \
@@ -242,7 +243,9 @@ class Repository:
                 raise RestoreError("%s is in the future, the droplet's clock says %s: give an earlier time, or to=latest." % (shown(target.time), shown(now)))
             until = now if live else self.archived_until()
             if target.time > until:
-                raise RestoreError("%s is after the last WAL in the archive, which is of %s: give an earlier time, or to=latest." % (shown(target.time), shown(until)))
+                raise RestoreError(
+                    "%s is after the last WAL in the archive, which is of %s: give an earlier time, or to=latest." % (shown(target.time), shown(until))
+                )
             line = self.timeline_at(target.time)
             fitting = [b for b in self.backups if b.stop <= target.time and self.leads_to(b, line)]
         if not fitting:
@@ -739,7 +742,8 @@ class Restore:
         tables = self._query(server.id, TABLES_SQL, database) if there == "1" else "0"
         if tables == "0":
             raise RestoreError(
-                "The restored data have no database %s with tables in it: nothing was put in place. Correct postgres_database, or choose another target." % database
+                "The restored data have no database %s with tables in it: nothing was put in place. Correct postgres_database, or choose another target."
+                % database
             )
         self.journal.note(tables=int(tables))
 
@@ -943,7 +947,8 @@ class Restore:
         return Asked(recovering == "t", wal.position(replayed), paused == "t", waits_for, at)
 
     def _query(self, container_id, sql, database="postgres", timeout=ASK_TIMEOUT):
-        command = ["psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--host=" + SOCKET, "--username=postgres", "--dbname=" + database, "--command=" + sql]
+        command = ["psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--host=" + SOCKET, "--username=postgres"]
+        command += ["--dbname=" + database, "--command=" + sql]
         code, output, errors = self.engine.execute(container_id, command, timeout, user=str(self.uid))
         if code:
             raise RestoreError("PostgreSQL refuses a query of the restore: %s" % (errors or output).strip()[:300])

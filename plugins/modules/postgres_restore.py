@@ -76,7 +76,9 @@ options:
     type: int
     default: 999
   control_time:
-    description: The time of the control node in seconds since 1970. A droplet whose clock is more than 15 minutes off is refused; with V(0) nothing is compared.
+    description:
+      - The time of the control node in seconds since 1970. A droplet whose clock is more than 15 minutes off is refused.
+      - With V(0) nothing is compared.
     type: float
     default: 0
   lock_timeout:
