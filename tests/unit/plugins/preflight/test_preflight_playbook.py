@@ -290,7 +290,8 @@ def test_a_backup_key_that_is_none(environment, value, sentence):
 @pytest.mark.parametrize("given", ['{"new_database": false}', '{"postgres_new_database": "no"}'])
 def test_a_droplet_that_has_lost_its_database(environment, given):
     sentence = one_problem(environment.play("preflight.yml", "-e", given))
-    assert sentence.startswith("litefarmapp has no database in /srv/litefarm/postgres: mount the volume that has it, or bring it back with playbooks/restore.yml (docs/operations.md")
+    told = "litefarmapp has no database in /srv/litefarm/postgres: mount the volume that has it, or bring it back with playbooks/restore.yml (docs/operations.md"
+    assert sentence.startswith(told)
 
 
 def test_two_environments_in_one_run(environment, tmp_path):
