@@ -11,6 +11,7 @@ from ansible.utils.display import Display
 
 from ansible_collections.litefarm.platform.plugins.module_utils import ledger, maintenance
 from ansible_collections.litefarm.platform.plugins.module_utils.droplet_rules import first_line
+from ansible_collections.litefarm.platform.plugins.module_utils.postgres_archive import explain
 from ansible_collections.litefarm.platform.plugins.module_utils.verification.rows import duration, shortened
 from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import ControlNodeAction
 
@@ -19,6 +20,8 @@ display = Display()
 SERVICES = {"service": "SERVICE", "where": "WHERE", "release": "RELEASE", "since": "SINCE (UTC)", "state": "STATE", "health": "HEALTH"}
 HISTORY = {"when": "WHEN (UTC)", "who": "WHO", "kind": "WHAT", "before": "FROM", "after": "TO", "took": "TOOK", "result": "RESULT", "message": "WHY"}
 NAMED = 5
+# Seconds after which the guard's report says nothing of now, and from which WAL that waits is worth a word.
+GUARD_SILENT, WAL_WAITS = 60, 60
 COLOURS = {"FAIL": "red", "failed": "red", "unknown": "yellow", "interrupted": "yellow", "partial": "yellow"}
 
 
@@ -48,6 +51,10 @@ class ActionModule(ControlNodeAction):
         notes += maintenance.lines({host: found.get("maintenance") for host, (_expected, found) in droplets.items()})
         for note in notes:
             display.display(note)
+        archived = archive_lines({host: found for host, (_expected, found) in droplets.items()})
+        for line, colour in archived:
+            display.display(line, color=colour)
+        notes += [line for line, _colour in archived]
         if history and arguments["lines"] > 0:
             display.display("")
             self._show(HISTORY, history_rows(history[-arguments["lines"] :]), "result")
@@ -164,6 +171,56 @@ def lock_line(book, now):
             ledger.holder_of(lock), lock["what"], since,
         )  # fmt: skip
     return "%s holds the deploy lock since %s for %s; %s." % (ledger.holder_of(lock), since, lock["what"], ends % lock["expires"])
+
+
+def archive_lines(by_host):
+    """How old what is off the droplets is, in one line, and a line for each trouble: (line, colour). C(by_host): droplet to what release_info found."""
+    archives = {host: found["archive"] for host, found in by_host.items() if found.get("archive")}
+    files = {host: found["file_backup"] for host, found in by_host.items() if found.get("file_backup")}
+    parts = [_archive_words(archive) for archive in archives.values()] + ([_file_words(files.values())] if files else [])
+    if not parts:
+        return []
+    lines = [("Archive: %s." % "; ".join(parts), None)]
+    for host, archive in archives.items():
+        lines += [("%s: %s" % (host, text), colour) for text, colour in _archive_troubles(archive)]
+    for host, found in files.items():
+        for tag, each in found["tags"].items() or [("", found)]:
+            if each.get("result", found.get("result")) != "ok":
+                what, why = "backup of files%s" % (" (%s)" % tag if tag else ""), each.get("message") or found.get("message") or "its journal says why"
+                lines.append(("%s: The last %s failed: %s" % (host, what, shortened(why, 300)), "red"))
+    return lines
+
+
+def _archive_words(archive):
+    guard, results = archive["guard"] or {}, archive["results"]
+    waits, archived = guard.get("unarchived_seconds") or 0, guard.get("last_archived_age")
+    wal = "WAL waits for %s" % duration(waits) if waits >= WAL_WAITS else "no WAL yet" if archived is None else "last WAL %s ago" % duration(archived)
+    good = {kind: each["ok_age"] for kind, each in results.items() if each.get("ok_age") is not None and kind != "verify"}
+    youngest = min(good, key=good.get, default=None)
+    backup = "last backup %s old (%s)" % (duration(good[youngest]), youngest) if youngest else "no backup yet"
+    full = ", full %s old" % duration(good["full"]) if "full" in good and youngest != "full" else ""
+    return "%s, %s%s" % (wal, backup, full)
+
+
+def _archive_troubles(archive):
+    guard, lines = archive["guard"] or {}, []
+    if guard.get("age") is None or guard["age"] >= GUARD_SILENT:
+        lines.append(("The guard of the archive does not run, so the age of the WAL is unknown: systemctl status litefarm-postgres-guard.", "red"))
+    elif guard.get("level", "ok") != "ok":
+        colour = "red" if guard["level"] in ("failing", "disk_full") else "yellow"
+        lines.append((shortened(guard.get("message") or "The guard of the archive says %s." % guard["level"], 500), colour))
+    for kind, each in archive["results"].items():
+        if each.get("result") != "ok":
+            what = "verification of the archive" if kind == "verify" else "%s backup" % kind
+            why = shortened(explain(None, each.get("message") or "") or "its journal says why", 300)
+            lines.append(("The last %s failed%s: %s" % (what, "" if each.get("age") is None else " %s ago" % duration(each["age"]), why), "red"))
+    return lines
+
+
+def _file_words(files):
+    ages = [each.get("age") for found in files for each in (found["tags"].values() or [found])]
+    known = [each for each in ages if each is not None]
+    return "files %s old" % duration(max(known)) if known else "age of the files unknown"
 
 
 def release_lines(history):

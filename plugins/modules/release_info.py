@@ -40,6 +40,14 @@ options:
     description: Where C(playbooks/maintenance.yml) puts its page. Empty, maintenance is not looked for.
     type: path
     default: ""
+  archive_directory:
+    description: Where guard and backups of the database's archive leave their status. Empty, or without such files, there is no archive.
+    type: path
+    default: ""
+  file_backup:
+    description: The status file of the backup of files. Empty, or without such a file, there is none.
+    type: path
+    default: ""
 seealso:
   - module: litefarm.platform.container_service
 """
@@ -137,6 +145,16 @@ maintenance:
   description: Since when there is maintenance (C(since), in UTC) and with which C(message); null if there is none.
   returned: always
   type: dict
+archive:
+  description:
+    - What guard (C(guard)) and backups (C(results), by type) last reported of the database's archive, each with its C(age) in seconds; null if
+      nothing did. The object storage is not asked.
+  returned: always
+  type: dict
+file_backup:
+  description: What the backup of files last reported, with its C(age) in seconds and by C(tags) if it says so; null if it did not.
+  returned: always
+  type: dict
 engine:
   description: Whether an engine answers.
   returned: always
@@ -144,6 +162,7 @@ engine:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.litefarm.platform.plugins.module_utils import postgres_archive
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.info import running
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import ServiceError
 from ansible_collections.litefarm.platform.plugins.module_utils.maintenance import look
@@ -157,6 +176,8 @@ def main():
             probe=dict(type="bool", default=True),
             state_directory=dict(type="path", default="/var/lib/litefarm"),
             maintenance_directory=dict(type="path", default=""),
+            archive_directory=dict(type="path", default=""),
+            file_backup=dict(type="path", default=""),
         ),
         supports_check_mode=True,
     )
@@ -166,7 +187,9 @@ def main():
     except ServiceError as error:
         module.fail_json(msg=error.report())
     maintenance = look(wanted["maintenance_directory"]) if wanted["maintenance_directory"] else None
-    module.exit_json(changed=False, maintenance=maintenance, **answer)
+    archive = postgres_archive.look(wanted["archive_directory"]) if wanted["archive_directory"] else {}
+    files = postgres_archive.look_at_files(wanted["file_backup"]) if wanted["file_backup"] else None
+    module.exit_json(changed=False, maintenance=maintenance, archive=archive if any(archive.values()) else None, file_backup=files, **answer)
 
 
 if __name__ == "__main__":

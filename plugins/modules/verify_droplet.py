@@ -33,6 +33,11 @@ options:
       - "C(exec): C(command) in the container of C(service) ends with status 0. C(expected) says in words what that means."
       - "C(database): C(database) in the container of C(service), asked as the C(user) of its system, belongs to C(owner)."
       - "C(backups): the newest file in C(path) that fits C(pattern) is younger than C(hours). With C(none_is_ok) there may be none."
+      - "C(archive): in the folder C(state), the guard has reported within C(guard_seconds), WAL has waited less than C(late_seconds) (a warning) and
+        C(failing_seconds), and the last verification is ok and younger than C(verify_hours). In the bucket, which C(command) in the container of
+        C(service) asks, the newest backup is younger than C(hours) and the newest full one than C(full_hours); while the archive itself is younger,
+        there may be none, which is a warning."
+      - "C(file_backup): what the status file C(path) says of each tag is ok and younger than C(hours). Without the unit C(timer) there is nothing to copy."
       - "C(maintenance): C(playbooks/maintenance.yml) has closed nothing with a page in C(path). While it has, a 503 of the host names in
         C(closes) is a warning only."
       - "C(releases): all droplets of the run have the release that the history in C(path) says, and the last one is not partial; else it is a
@@ -54,6 +59,16 @@ options:
     default: 10
   backups:
     description: Used by the action plugin, folders of backups to look at.
+    type: list
+    elements: dict
+    default: []
+  archives:
+    description: Used by the action plugin, archives of a database to look at.
+    type: list
+    elements: dict
+    default: []
+  file_backups:
+    description: Used by the action plugin, status files of backups of files to look at.
     type: list
     elements: dict
     default: []
@@ -130,6 +145,7 @@ history:
 """
 
 import concurrent.futures
+import dataclasses
 import datetime
 import fnmatch
 import json
@@ -138,7 +154,7 @@ import subprocess
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.litefarm.platform.plugins.module_utils import ledger
+from ansible_collections.litefarm.platform.plugins.module_utils import ledger, postgres_archive
 from ansible_collections.litefarm.platform.plugins.module_utils.maintenance import look
 from ansible_collections.litefarm.platform.plugins.module_utils.verification import questions
 
@@ -204,6 +220,34 @@ def backups(wanted):
     return {"newest": newest, "bytes": size, "age_seconds": age}
 
 
+def archive(docker, wanted, found, timeout):
+    """What lies on the droplet about the archive, and what the bucket has: C(problem) says why the latter is not known."""
+    command = [*wanted["command"], *postgres_archive.INFO]
+    now, answer = time.time(), {"problem": "", "newest": None, "newest_full": None}
+    done, error = execute(docker, wanted, found, command, max(timeout, postgres_archive.INFO_TIMEOUT))
+    try:
+        if error:
+            raise postgres_archive.ArchiveError(postgres_archive.explain(None, error))
+        if done.returncode:
+            raise postgres_archive.ArchiveError(postgres_archive.explain(done.returncode, done.stderr or done.stdout))
+        archived = postgres_archive.parse_info(done.stdout)
+        newest = {"newest": archived.newest(), "newest_full": archived.newest("full")}
+        answer.update({key: dict(dataclasses.asdict(each), age=postgres_archive.age(each.stop, now)) for key, each in newest.items() if each})
+        answer["problem"] = archived.problem
+    except postgres_archive.ArchiveError as refusal:
+        answer["problem"] = str(refusal)
+    # The script that creates the archive remembers it here.
+    answer["created_age"] = age_of(os.path.join(wanted["state"], "spool", "created"))
+    return dict(answer, **postgres_archive.look(wanted["state"]))
+
+
+def age_of(path):
+    try:
+        return postgres_archive.age(os.stat(path).st_mtime, time.time())
+    except OSError:
+        return None
+
+
 def container_of(service, found):
     """The name of the one that runs, or None."""
     return next((container["name"] for container in found if container["service"] == service and container["status"] == "running"), None)
@@ -259,6 +303,8 @@ def main():
             "ca_certificates": {"type": "dict", "default": {}},
             "timeout": {"type": "int", "default": 10},
             "backups": {"type": "list", "elements": "dict", "default": []},
+            "archives": {"type": "list", "elements": "dict", "default": []},
+            "file_backups": {"type": "list", "elements": "dict", "default": []},
             "history": {"type": "path", "default": ""},
             "maintenance": {"type": "list", "elements": "path", "default": []},
             "databases": {"type": "list", "elements": "dict", "default": []},
@@ -275,14 +321,20 @@ def main():
         asked = ask_neighbours(pool, module.params)
         # What follows needs no more than this droplet.
         found, error = containers(module, docker) if docker else ([], "no engine is installed")
+        archives = {wanted["state"]: pool.submit(archive, docker, wanted, found, timeout) for wanted in module.params["archives"]}
         answers = {
             "containers": found,
             "engine_error": error,
             "history": history(module.params["history"]) if module.params["history"] else None,
             "backups": {wanted["path"]: backups(wanted) for wanted in module.params["backups"]},
+            "file_backups": {
+                wanted["path"]: {"status": postgres_archive.look_at_files(wanted["path"]), "timer_age": age_of(wanted["timer"])}
+                for wanted in module.params["file_backups"]
+            },
             "maintenance": {path: look(path) for path in module.params["maintenance"]},
             "databases": {wanted["database"]: database(docker, wanted, found, timeout) for wanted in module.params["databases"]},
             "commands": {wanted["key"]: command(docker, wanted, found, timeout) for wanted in module.params["commands"]},
+            "archives": {state: answer.result() for state, answer in archives.items()},
             "redis": {address: answer.result() for address, answer in asked["redis"].items()},
             "images": {url: answer.result() for url, answer in asked["images"].items()},
             "peers": {peer["address"]: [] for peer in module.params["peers"]},

@@ -10,6 +10,7 @@ import ipaddress
 import urllib.parse
 
 from ansible_collections.litefarm.platform.plugins.module_utils.maintenance import words
+from ansible_collections.litefarm.platform.plugins.module_utils.postgres_archive import explain
 from ansible_collections.litefarm.platform.plugins.module_utils.verification.rows import duration, row, shortened, warning
 
 # A container in another state, such as one that is kept for a rollback, does nothing.
@@ -80,6 +81,104 @@ def check_backups(check, state, host):
         return [row(check["check"], where, expected, "none yet", check.get("none_is_ok", False))]
     good = found["age_seconds"] < check["hours"] * 3600 and found["bytes"] > 0
     return [row(check["check"], where, expected, "%s old, %d bytes" % (duration(found["age_seconds"]), found["bytes"]), good)]
+
+
+def check_archive(check, state, host):
+    """The guard watches, WAL reaches the archive, the disk has room, and backups of each kind are young."""
+    found = state["archives"].get(check["state"])
+    if not found:
+        return [row(check["check"], host, "looked at", "not asked", False)]
+    return [*_guard_rows(check, found.get("guard"), host), *_backup_rows(check, found, host), _verification_row(check, found, host)]
+
+
+def _guard_rows(check, guard, host):
+    name, expected = "%s guard" % check["check"], "reports within %s" % duration(check["guard_seconds"])
+    if not guard or guard.get("age") is None or guard["age"] >= check["guard_seconds"]:
+        seen = "last report %s ago" % duration(guard["age"]) if guard and guard.get("age") is not None else "no report"
+        return [row(name, host, expected, "%s: the guard does not run (systemctl status litefarm-postgres-guard)" % seen, False)]
+    rows = [row(name, host, expected, "%s ago" % duration(guard["age"]), True)]
+    waiting, message = guard.get("unarchived_seconds") or 0, shortened(guard.get("message") or "", 400)
+    name, expected = "%s WAL" % check["check"], "waits less than %s" % duration(check["late_seconds"])
+    seen = "waits for %s" % duration(waiting) if waiting else "none waits"
+    if waiting < check["late_seconds"]:
+        rows.append(row(name, host, expected, seen, True))
+    elif waiting < check["failing_seconds"]:
+        rows.append(warning(name, host, expected, seen))
+    else:
+        rows.append(row(name, host, expected, message or seen, False))
+    name, level, free = "%s disk" % check["check"], guard.get("disk_level", "ok"), guard.get("free_mb")
+    seen = "unknown" if free is None else "%d MB free" % free
+    if level == "disk_low":
+        rows.append(warning(name, host, "has room", message or seen))
+    else:
+        rows.append(row(name, host, "has room", seen if level == "ok" else message or seen, level == "ok"))
+    return rows
+
+
+def _backup_rows(check, found, host):
+    """What the bucket has. A new environment has nothing in it before its first hour, and that is a warning until its archive is older."""
+    if found.get("problem"):
+        return [row("%s backups" % check["check"], host, "readable in the bucket", shortened(found["problem"], 400), False)]
+    rows = []
+    for title, key, kinds, hours in (
+        ("backup", "newest", ("full", "diff", "incr"), check["hours"]),
+        ("full backup", "newest_full", ("full",), check["full_hours"]),
+    ):
+        name, expected = "%s %s" % (check["check"], title), "newest younger than %s" % duration(hours * 3600)
+        newest = found.get(key)
+        if not newest:
+            rows.append(_none_yet(name, host, expected, found, hours))
+            continue
+        seen = "%s old (%s), %d MB" % (duration(newest["age"]), newest["type"], newest["size"] // 1000000)
+        failed = [each for each in ((found.get("results") or {}).get(kind) for kind in kinds) if each and each.get("result") != "ok"]
+        if newest["age"] >= hours * 3600:
+            rows.append(row(name, host, expected, "%s%s" % (seen, _why(failed)), False))
+        elif failed or newest["damaged"]:
+            rows.append(warning(name, host, expected, "%s%s%s" % (seen, _why(failed), "; it has pages with wrong checksums" if newest["damaged"] else "")))
+        else:
+            rows.append(row(name, host, expected, seen, True))
+    return rows
+
+
+def _why(failed):
+    return "; the last one failed: %s" % shortened(explain(None, failed[0].get("message") or "") or "its journal says why", 300) if failed else ""
+
+
+def _none_yet(name, host, expected, found, hours):
+    since = found.get("created_age")
+    if since is not None and since < hours * 3600:
+        return warning(name, host, expected, "none yet, the archive is %s old" % duration(since))
+    return row(name, host, expected, "none", False)
+
+
+def _verification_row(check, found, host):
+    """pgBackRest ends well whatever it finds; the unit that runs it reads its words."""
+    name, expected = "%s verification" % check["check"], "ok, younger than %s" % duration(check["verify_hours"] * 3600)
+    last = (found.get("results") or {}).get("verify")
+    if not last or last.get("age") is None:
+        return _none_yet(name, host, expected, found, check["verify_hours"])
+    if last.get("result") != "ok":
+        seen = "failed %s ago: %s" % (duration(last["age"]), shortened(explain(None, last.get("message") or "") or "its journal says why", 300))
+        return row(name, host, expected, seen, False)
+    return row(name, host, expected, "ok, %s old" % duration(last["age"]), last["age"] < check["verify_hours"] * 3600)
+
+
+def check_file_backup(check, state, host):
+    """The files of the droplet were copied lately, each kind of them. A droplet without the timer has none to copy."""
+    found, expected = state["file_backups"].get(check["path"]) or {}, "younger than %s" % duration(check["hours"] * 3600)
+    last, since = found.get("status"), found.get("timer_age")
+    if not last or last.get("age") is None:
+        return [] if since is None else [_none_yet(check["check"], host, expected, {"created_age": since}, check["hours"])]
+    rows = []
+    for tag, each in sorted(last.get("tags", {}).items()) or [("", last)]:
+        where, age = ("%s %s" % (host, tag)).strip(), each.get("age")
+        old = "age unknown" if age is None else "%s old" % duration(age)
+        if each.get("result", last.get("result")) != "ok":
+            message = shortened(each.get("message") or last.get("message") or "journalctl -u litefarm-file-backup says why", 300)
+            rows.append(row(check["check"], where, expected, "the last one failed, %s: %s" % (old, message), False))
+        else:
+            rows.append(row(check["check"], where, expected, old, age is not None and age < check["hours"] * 3600))
+    return rows
 
 
 def check_database(check, state, host):
@@ -193,6 +292,8 @@ INSIDE = {
     "strangers": check_strangers,
     "exec": check_exec,
     "backups": check_backups,
+    "archive": check_archive,
+    "file_backup": check_file_backup,
     "database": check_database,
     "redis": check_redis,
     "image": check_image,
@@ -204,7 +305,8 @@ INSIDE = {
 
 def arguments_of(checks):
     """What the module on the droplet is asked, for these checks."""
-    arguments = {"history": "", "maintenance": [], "backups": [], "databases": [], "commands": [], "redis": {}, "images": {}, "peers": []}
+    arguments = {"history": "", "redis": {}, "images": {}}
+    arguments.update({name: [] for name in ("maintenance", "backups", "archives", "file_backups", "databases", "commands", "peers")})
     for check in checks:
         if check["kind"] == "maintenance":
             arguments["maintenance"].append(check["path"])
@@ -212,6 +314,11 @@ def arguments_of(checks):
             arguments["history"] = check["path"]
         elif check["kind"] == "backups":
             arguments["backups"].append({"path": check["path"], "pattern": check.get("pattern", "*")})
+        elif check["kind"] == "archive":
+            command = [str(word) for word in check["command"]]
+            arguments["archives"].append({"service": check["service"], "command": command, "state": check["state"]})
+        elif check["kind"] == "file_backup":
+            arguments["file_backups"].append({"path": check["path"], "timer": check["timer"]})
         elif check["kind"] == "database":
             arguments["databases"].append({"service": check["service"], "database": check["database"], "user": str(check["user"])})
         elif check["kind"] == "exec":

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # Copyright (c) 2026 the litefarm.platform authors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -41,6 +40,14 @@ def problem(kind: str, code: int, output: str) -> str:
     return ""
 
 
+def last_ok(kind: str, folder: pathlib.Path) -> int | None:
+    """When one of this kind last went well, in seconds since 1970."""
+    try:
+        return json.loads((folder / f"backup-{kind}.json").read_text()).get("last_ok")
+    except (OSError, ValueError):
+        return None
+
+
 def record(kind: str, result: dict, folder: pathlib.Path) -> None:
     """Whole or not at all: whoever reads it may come at any time."""
     part = folder / f".backup-{kind}.json.part"
@@ -55,7 +62,10 @@ def take(kind: str, name: str, folder: pathlib.Path = STATE, run=subprocess.run)
         began = time.time()
         done = run([*CONTAINER, *command(kind, name)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
         message = problem(kind, done.returncode, done.stdout.decode(errors="replace"))
-        result = {"time": round(time.time()), "result": "failed" if message else "ok", "seconds": round(time.time() - began, 1), "message": message}
+        now = round(time.time())
+        result = {"time": now, "result": "failed" if message else "ok", "seconds": round(time.time() - began, 1), "message": message}
+        # A failure hides neither that there is a good one nor how old that is.
+        result["last_ok"] = last_ok(kind, folder) if message else now
         record(kind, result, folder)
     return result
 

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # Copyright (c) 2026 the litefarm.platform authors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -80,10 +79,10 @@ class Settings:
             settings = cls(archive_timeouts=tuple(timeouts), **given)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise SettingsError("%s cannot be used (%s): run site.yml, which writes it." % (path, error)) from error
-        wrong = [name for name, value in given.items() if name.endswith(("_mb", "_seconds")) and (type(value) is not int or value < 0)]
+        wrong = [name for name, value in given.items() if name.endswith(("_mb", "_seconds")) and (not isinstance(value, int) or value < 0)]
         if wrong:
             raise SettingsError("%s: %s must be whole numbers." % (path, ", ".join(wrong)))
-        if not timeouts or not settings.disk_full_mb <= settings.disk_low_mb or not settings.late_seconds <= settings.failing_seconds:
+        if not timeouts or settings.disk_full_mb > settings.disk_low_mb or settings.late_seconds > settings.failing_seconds:
             raise SettingsError(
                 "%s: archive_timeouts must not be empty, disk_full_mb not be above disk_low_mb, and late_seconds not be above failing_seconds." % path
             )

@@ -191,3 +191,57 @@ def test_the_history_is_a_table():
         "2026-07-01 10:00 ben deploy v1 (aaaaaaa) v2 (bbbbbbb) - interrupted",
     ]
     assert len({each.index(word) for each, word in zip(lines, ("TO ", "v1 (", "v2 (", "v2 ("))}) == 1
+
+
+DAY = 86400
+GUARD = {"age": 3, "level": "ok", "message": "", "unarchived_seconds": 0, "last_archived_age": 4}
+RESULTS = {kind: {"result": "ok", "age": age, "ok_age": age} for kind, age in (("incr", 720), ("full", 2 * DAY), ("verify", 60))}
+
+
+def archived(guard=GUARD, results=RESULTS, **files):
+    found = {"app": {"archive": {"guard": guard, "results": results}}, **{host: {"file_backup": each} for host, each in files.items()}}
+    return status.archive_lines(found)
+
+
+def test_the_archive_is_one_line():
+    files = {"age": 5 * 3600, "result": "ok", "tags": {}}
+    older = {"age": 10, "result": "ok", "tags": {"redis": {"age": 6 * 3600, "result": "ok"}, "images": {"age": 60}}}
+    assert archived() == [("Archive: last WAL 4 s ago, last backup 12 min old (incr), full 2 d old.", None)]
+    assert archived(other=files) == [("Archive: last WAL 4 s ago, last backup 12 min old (incr), full 2 d old; files 5 h old.", None)]
+    assert archived(other=files, third=older)[0][0].endswith("; files 6 h old.")
+    assert status.archive_lines({"other": {"file_backup": files}}) == [("Archive: files 5 h old.", None)]
+    assert archived(results={"full": {"result": "failed", "age": 60, "ok_age": 720}})[0][0] == "Archive: last WAL 4 s ago, last backup 12 min old (full)."
+    assert archived(guard={**GUARD, "last_archived_age": None}, results={}) == [("Archive: no WAL yet, no backup yet.", None)]
+
+
+@pytest.mark.parametrize("found", [{}, {"archive": None, "file_backup": None}, {"unreachable": True}])
+def test_without_an_archive_there_is_no_line(found):
+    assert status.archive_lines({"app": found}) == []
+
+
+@pytest.mark.parametrize(("level", "colour"), [("late", "yellow"), ("failing", "red"), ("disk_low", "yellow"), ("disk_full", "red")])
+def test_what_the_guard_says_is_a_line_in_its_colour(level, colour):
+    lines = archived({**GUARD, "level": level, "message": "WAL has waited.", "unarchived_seconds": 200})
+    assert lines[0][0].startswith("Archive: WAL waits for 3 min, last backup")
+    assert lines[1:] == [("app: WAL has waited.", colour)]
+
+
+@pytest.mark.parametrize("guard", [None, {**GUARD, "age": 60}, {**GUARD, "age": None}])
+def test_a_guard_that_does_not_run_is_told(guard):
+    (_line, (said, colour)) = archived(guard)
+    assert said.startswith("app: The guard of the archive does not run") and colour == "red"
+
+
+def test_backups_that_failed_are_told():
+    locked = {"result": "failed", "age": 60, "message": "unable to acquire lock on file 'x'"}
+    results = {"incr": locked, "verify": {"result": "failed", "age": None, "message": ""}}
+    lines = archived(results=results, other={"age": 60, "result": "failed", "message": "the bucket does not exist", "tags": {}})
+    assert lines == [
+        ("Archive: last WAL 4 s ago, no backup yet; files 60 s old.", None),
+        ("app: The last incr backup failed 60 s ago: Another backup, restore or verification is under way: wait until it ends.", "red"),
+        ("app: The last verification of the archive failed: its journal says why", "red"),
+        ("other: The last backup of files failed: the bucket does not exist", "red"),
+    ]
+    tags = {"redis": {"age": 60, "result": "failed"}, "images": {"age": 60, "result": "ok"}}
+    lines = archived(other={"age": 60, "result": "failed", "tags": tags})
+    assert lines[1:] == [("other: The last backup of files (redis) failed: its journal says why", "red")]

@@ -187,3 +187,149 @@ def test_peer_ports(seen, text, result):
     }
     row = only(inside.check_peer_ports(check, {"peers": {"192.0.2.11": seen}}, "app"))
     assert row == {"check": "peer ports", "where": "app to export 192.0.2.11", "expected": "open: 22, 443, 6379", "seen": text, "result": result}
+
+
+ARCHIVE = {
+    "check": "archive", "state": "/state", "service": "postgres_backup", "command": ["sh", "x"], "guard_seconds": 60, "late_seconds": 60,
+    "failing_seconds": 300, "hours": 3, "full_hours": 192, "verify_hours": 192,
+}  # fmt: skip
+GUARD = {"age": 3, "unarchived_seconds": 4, "level": "ok", "disk_level": "ok", "free_mb": 12000, "message": ""}
+HOUR, DAY = 3600, 86400
+
+
+def backed(kind="incr", age=600, **changes):
+    return {"type": kind, "age": age, "size": 23000000, "damaged": False, **changes}
+
+
+def archive_rows(**changes):
+    """By the name of the row without "archive": what was seen, and the result."""
+    found = {
+        "guard": GUARD, "results": {"verify": {"result": "ok", "age": DAY}}, "problem": "", "created_age": 30 * DAY, "newest": backed(),
+        "newest_full": backed("full", 2 * DAY), **changes,
+    }  # fmt: skip
+    rows = inside.check_archive(ARCHIVE, {"archives": {"/state": found}}, "one")
+    assert {row["where"] for row in rows} == {"one"}
+    return {row["check"].removeprefix("archive "): (row["seen"], row["result"]) for row in rows}
+
+
+def test_an_archive_that_is_well():
+    assert archive_rows() == {
+        "guard": ("3 s ago", "ok"),
+        "WAL": ("waits for 4 s", "ok"),
+        "disk": ("12000 MB free", "ok"),
+        "backup": ("10 min old (incr), 23 MB", "ok"),
+        "full backup": ("2 d old (full), 23 MB", "ok"),
+        "verification": ("ok, 24 h old", "ok"),
+    }
+
+
+@pytest.mark.parametrize("guard", [None, {}, {"age": None}, {**GUARD, "age": 60}, {**GUARD, "age": 90000}])
+def test_a_guard_that_does_not_run(guard):
+    rows = archive_rows(guard=guard)
+    assert rows["guard"][1] == "FAIL" and "the guard does not run" in rows["guard"][0]
+    # What it said before says nothing of now.
+    assert not {"WAL", "disk"} & set(rows)
+    assert rows["backup"][1] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("waiting", "seen", "result"),
+    [(0, "none waits", "ok"), (59, "waits for 59 s", "ok"), (60, "waits for 60 s", "WARN"), (299, "waits for 4 min", "WARN"), (300, "WAL has waited.", "FAIL")],
+)
+def test_the_age_of_wal(waiting, seen, result):
+    assert archive_rows(guard={**GUARD, "unarchived_seconds": waiting, "message": "WAL has waited."})["WAL"] == (seen, result)
+
+
+@pytest.mark.parametrize(("level", "result"), [("disk_low", "WARN"), ("disk_full", "FAIL")])
+def test_the_database_s_disk(level, result):
+    assert archive_rows(guard={**GUARD, "disk_level": level, "message": "The disk fills up."})["disk"] == ("The disk fills up.", result)
+
+
+def test_a_bucket_that_cannot_be_read():
+    rows = archive_rows(problem="The bucket does not exist: run storage.yml.")
+    assert rows["backups"] == ("The bucket does not exist: run storage.yml.", "FAIL")
+    assert not {"backup", "full backup"} & set(rows)
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "seen", "result"),
+    [
+        ({"newest": backed(age=3 * HOUR)}, "backup", "3 h old (incr), 23 MB", "FAIL"),
+        ({"newest": backed("full", 60)}, "backup", "60 s old (full), 23 MB", "ok"),
+        ({"newest_full": backed("full", 8 * DAY)}, "full backup", "8 d old (full), 23 MB", "FAIL"),
+        ({"newest": None}, "backup", "none", "FAIL"),
+        ({"newest": None, "created_age": None}, "backup", "none", "FAIL"),
+        ({"newest": None, "created_age": 2 * HOUR}, "backup", "none yet, the archive is 2 h old", "WARN"),
+        ({"newest": None, "created_age": 3 * HOUR}, "backup", "none", "FAIL"),
+        ({"newest_full": None, "created_age": 3 * HOUR}, "full backup", "none yet, the archive is 3 h old", "WARN"),
+        ({"newest": backed(damaged=True)}, "backup", "10 min old (incr), 23 MB; it has pages with wrong checksums", "WARN"),
+        (
+            {"results": {"incr": {"result": "failed", "age": 60, "message": "unable to acquire lock on file 'x'"}}},
+            "backup",
+            "10 min old (incr), 23 MB; the last one failed: Another backup, restore or verification is under way: wait until it ends.",
+            "WARN",
+        ),
+        ({"results": {"full": {"result": "failed", "age": 60}}}, "full backup", "2 d old (full), 23 MB; the last one failed: its journal says why", "WARN"),
+        (
+            {"results": {"full": {"result": "failed", "age": 60}}, "newest": backed(age=DAY)},
+            "backup",
+            "24 h old (incr), 23 MB; the last one failed: its journal says why",
+            "FAIL",
+        ),
+        ({"results": {"verify": {"result": "ok", "age": 8 * DAY}}}, "verification", "ok, 8 d old", "FAIL"),
+        ({"results": {"verify": {"result": "ok", "age": None}}}, "verification", "none", "FAIL"),
+        ({"results": {}}, "verification", "none", "FAIL"),
+        ({"results": {}, "created_age": 7 * DAY}, "verification", "none yet, the archive is 7 d old", "WARN"),
+        (
+            {"results": {"verify": {"result": "failed", "age": 7200, "message": "status: error; checksum invalid: 1"}}},
+            "verification",
+            "failed 2 h ago: The archive is damaged (status: error; checksum invalid: 1): go back to an earlier backup, and take a new full one "
+            "(systemctl start litefarm-postgres-backup@full).",
+            "FAIL",
+        ),
+    ],
+)  # fmt: skip
+def test_backups_in_the_archive(changes, name, seen, result):
+    assert archive_rows(**changes)[name] == (seen, result)
+
+
+def test_an_archive_that_was_not_looked_at():
+    assert only(inside.check_archive(ARCHIVE, {"archives": {}}, "one"))["result"] == "FAIL"
+
+
+FILES = {"check": "file backup", "path": "/files.json", "timer": "/timer", "hours": 30}
+
+
+@pytest.mark.parametrize(
+    ("status", "timer_age", "rows"),
+    [
+        (None, None, []),
+        (None, DAY, [("one", "none yet, the archive is 24 h old", "WARN")]),
+        (None, 30 * HOUR, [("one", "none", "FAIL")]),
+        ({"age": HOUR, "result": "ok", "tags": {}}, DAY, [("one", "60 min old", "ok")]),
+        ({"age": 30 * HOUR, "result": "ok", "tags": {}}, DAY, [("one", "30 h old", "FAIL")]),
+        ({"age": 10, "result": "failed", "message": "no space", "tags": {}}, DAY, [("one", "the last one failed, 10 s old: no space", "FAIL")]),
+        (
+            {
+                "age": 10,
+                "result": "ok",
+                "tags": {"redis": {"age": 10, "result": "ok"}, "images": {"age": 40 * HOUR}, "dumps": {"age": None, "result": "failed"}},
+            },
+            DAY,
+            [
+                ("one dumps", "the last one failed, age unknown: journalctl -u litefarm-file-backup says why", "FAIL"),
+                ("one images", "40 h old", "FAIL"),
+                ("one redis", "10 s old", "ok"),
+            ],
+        ),
+    ],
+)
+def test_backups_of_files(status, timer_age, rows):
+    found = inside.check_file_backup(FILES, {"file_backups": {"/files.json": {"status": status, "timer_age": timer_age}}}, "one")
+    assert [(row["where"], row["seen"], row["result"]) for row in found] == rows
+
+
+def test_the_module_is_asked_about_archives_and_files():
+    asked = inside.arguments_of([dict(ARCHIVE, kind="archive"), dict(FILES, kind="file_backup")])
+    assert asked["archives"] == [{"service": "postgres_backup", "command": ["sh", "x"], "state": "/state"}]
+    assert asked["file_backups"] == [{"path": "/files.json", "timer": "/timer"}]

@@ -147,3 +147,45 @@ def test_neighbours_that_are_silent_are_waited_for_together(run):
     assert time.monotonic() - began < 5
     assert answer["peers"] == {each: [] for each in addresses}
     assert all(answer["redis"]["%s:6379" % each]["error"] for each in addresses)
+
+
+ARCHIVED = (REPO / "tests/unit/plugins/postgres_archive/answers.json").read_text(encoding="utf-8")
+ASKED = "postgres_backup sh backrest info --output=json --io-timeout=5"
+
+
+def test_an_archive_is_read_in_the_bucket_and_on_the_droplet(engine, run, tmp_path):
+    answers, state = json.loads(ARCHIVED)["cases"], tmp_path / "state"
+    (state / "spool").mkdir(parents=True)
+    (state / "spool/created").write_text("")
+    os.utime(state / "spool/created", (time.time() - 7200,) * 2)
+    (state / "guard.json").write_text(json.dumps({"time": int(time.time()) - 4, "level": "ok"}))
+    (state / "backup-incr.json").write_text(json.dumps({"time": int(time.time()) - 60, "result": "ok"}))
+    wanted = [{"service": "postgres_backup", "command": ["sh", "backrest"], "state": str(state)}]
+
+    def asked(name):
+        engine(
+            containers={"postgres_backup": {"service": "postgres_backup", "status": "running"}},
+            exec={ASKED: {"code": answers[name]["exit"], "output": answers[name]["stdout"] or answers[name]["stderr"]}},
+        )
+        return run(archives=wanted)["archives"][str(state)]
+
+    found = asked("info")
+    assert (found["problem"], found["newest"]["type"], found["newest_full"]["label"]) == ("", "diff", "20261127-013007F")
+    assert found["newest"]["age"] == pytest.approx(max(0, time.time() - 1795743015), abs=10)
+    assert found["created_age"] == pytest.approx(7200, abs=10)
+    assert (found["guard"]["level"], sorted(found["results"])) == ("ok", ["incr"])
+    assert found["guard"]["age"] < 15
+    assert asked("info wrong key")["problem"].startswith("The encryption key does not fit this archive")
+    assert asked("no configuration")["problem"].startswith("pgBackRest is not configured on the droplet")
+    engine(containers={})
+    found = run(archives=wanted)["archives"][str(state)]
+    assert (found["problem"], found["newest"]) == ("The container for backups does not run: site.yml starts it.", None)
+
+
+def test_status_of_the_backup_of_files(run, tmp_path):
+    wanted = {"path": str(tmp_path / "file-backup.json"), "timer": str(tmp_path / "timer")}
+    assert run(file_backups=[wanted])["file_backups"][wanted["path"]] == {"status": None, "timer_age": None}
+    (tmp_path / "timer").write_text("")
+    (tmp_path / "file-backup.json").write_text(json.dumps({"time": int(time.time()) - 60, "result": "ok"}))
+    found = run(file_backups=[wanted])["file_backups"][wanted["path"]]
+    assert found["timer_age"] < 10 and 60 <= found["status"]["age"] < 70

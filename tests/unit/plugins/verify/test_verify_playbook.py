@@ -74,7 +74,7 @@ def test_an_environment_is_asked_all_questions_and_shows_no_secret(environment):
     assert {row["where"] for row in of(rows, "peer ports")} == {"%s to %s 127.0.0.1" % (app, other), "%s to %s 127.0.0.1" % (other, app)}
     assert {row["where"].split()[0] for row in of(rows, "strangers")} == {app, other}
     services = {row["where"] for row in of(rows, "container")}
-    expected = {"%s %s" % (app, service) for service in ("postgres", "api", "webapp")} | {"%s redis" % other, "%s export_scheduler" % other}
+    expected = {"%s %s" % (app, service) for service in ("postgres", "postgres_backup", "api", "webapp")} | {"%s redis" % other, "%s export_scheduler" % other}
     assert services == expected | ({"%s imaginary" % other} if environment.name == "production" else set())
     assert len(of(rows, "certificate")) == 3
     assert [(row["where"], row["result"]) for row in of(rows, "releases")] == [(app, "ok")]

@@ -1,0 +1,44 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What release_info says of the archive: small files of the droplet, and no program is started for it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+REPO = pathlib.Path(__file__).resolve().parents[4]
+PROGRAM = """
+import json, sys
+from ansible.module_utils.testing import patch_module_args
+from ansible_collections.litefarm.platform.plugins.modules import release_info
+with patch_module_args(json.loads(sys.argv[1])):
+    release_info.main()
+"""
+
+
+def run(tmp_path, **arguments):
+    environment = {**os.environ, "PYTHONPATH": str(REPO / "collections"), "PATH": str(tmp_path), "DOCKER_HOST": "unix://%s/none" % tmp_path}
+    words = json.dumps({"services": [], "state_directory": str(tmp_path), **arguments})
+    done = subprocess.run([sys.executable, "-c", PROGRAM, words], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout)
+
+
+def test_status_files_of_archive_and_files(tmp_path):
+    assert (run(tmp_path)["archive"], run(tmp_path)["file_backup"]) == (None, None)
+    wanted = {"archive_directory": str(tmp_path / "postgres"), "file_backup": str(tmp_path / "file-backup.json")}
+    answer = run(tmp_path, **wanted)
+    assert (answer["archive"], answer["file_backup"]) == (None, None)
+    (tmp_path / "postgres").mkdir()
+    for path in ("postgres/guard.json", "postgres/backup-full.json", "file-backup.json"):
+        (tmp_path / path).write_text(json.dumps({"time": int(time.time()) - 30, "result": "ok"}))
+    answer = run(tmp_path, **wanted)
+    assert 30 <= answer["archive"]["guard"]["age"] < 60
+    assert list(answer["archive"]["results"]) == ["full"]
+    assert 30 <= answer["file_backup"]["age"] < 60
