@@ -23,6 +23,8 @@ from lab.settings import settings_from
 
 FILES = REPO / "roles" / "file_backups" / "files"
 LABEL = "litefarm.test=file_backups"
+# As the role installs them.
+PYTHON = "#!/usr/bin/python3\n"
 PASSWORD = "correct-horse-battery-staple"
 # Droplets of this test are containers, so what stands for their engine is a script. The container `redis` is the server in the same place.
 ENGINE = """#!/bin/sh
@@ -64,8 +66,8 @@ class Droplet:
             "run", "--detach", "--init", "--label", LABEL, "--name", self.name, "--volume", f"{shared}:/shared", "--tmpfs", "/small:size=64k", image, "sleep", "infinity"
         )
         self.write("/usr/local/lib/litefarm/litefarm_files.py", (FILES / "litefarm_files.py").read_text())
-        self.write("/usr/local/sbin/litefarm-file-backup", (FILES / "backup.py").read_text(), "755")
-        self.write("/usr/local/sbin/litefarm-restore-files", (FILES / "restore.py").read_text(), "755")
+        self.write("/usr/local/sbin/litefarm-file-backup", PYTHON + (FILES / "backup.py").read_text(), "755")
+        self.write("/usr/local/sbin/litefarm-restore-files", PYTHON + (FILES / "restore.py").read_text(), "755")
         self.write("/usr/local/bin/docker", ENGINE, "755")
         self.write("/etc/litefarm/redis-cli", CLIENT)
         self.write("/etc/redis.conf", REDIS)
