@@ -222,12 +222,12 @@ def test_a_backup_bucket_with_a_key_of_its_own_is_no_problem(environment, world)
     ("options", "asked"),
     [
         ((), {"litefarm-app-secret", "litefarmapp", "litefarm-production-backups"}),
-        # The first droplet has the database, the second one the export scheduler.
+        # Both copy their files to it; the first droplet archives the database as well.
         (("--limit", "litefarmapp"), {"litefarm-app-secret", "litefarmapp", "litefarm-production-backups"}),
-        (("--limit", "litefarm-imaginary"), {"litefarm-app-secret", "litefarmapp"}),
+        (("--limit", "litefarm-imaginary"), {"litefarm-app-secret", "litefarmapp", "litefarm-production-backups"}),
     ],
 )
-def test_only_a_run_that_needs_the_backup_bucket_asks_for_it(environment, storage, options, asked):
+def test_every_droplet_with_data_needs_the_backup_bucket(environment, storage, options, asked):
     storage.seen.clear()
     assert problems(environment.play("preflight.yml", *options)) == []
     assert {request.split("/")[1] for request in storage.seen} == asked
