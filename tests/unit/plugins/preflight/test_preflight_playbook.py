@@ -290,7 +290,7 @@ def test_a_backup_key_that_is_none(environment, value, sentence):
 @pytest.mark.parametrize("given", ['{"new_database": false}', '{"postgres_new_database": "no"}'])
 def test_a_droplet_that_has_lost_its_database(environment, given):
     sentence = one_problem(environment.play("preflight.yml", "-e", given))
-    told = "litefarmapp has no database in /srv/litefarm/postgres: mount the volume that has it, or bring it back with playbooks/restore.yml (docs/operations.md"
+    told = "litefarmapp has no database in /srv/litefarm/postgres: mount the volume that has it, or bring it back with playbooks/restore.yml (docs"
     assert sentence.startswith(told)
 
 
