@@ -223,6 +223,14 @@ def test_droplets_keep_a_hash_of_the_environments_id_and_not_the_id(wired):
     assert set(wired("base", "base_environment_id").values()) == {expected}
 
 
+def test_a_droplet_copies_the_files_of_its_groups(wired):
+    found = {host: [each["tag"] for each in sets] for host, sets in wired("file_backups", "file_backups_sets").items()}
+    assert found == {"litefarmapp": ["certificates", "history", "dumps"], "litefarm-imaginary": ["redis", "images", "certificates"], "second": ["certificates"]}
+    assert wired("file_backups", "file_backups_maintains") == {"litefarmapp": True, "litefarm-imaginary": False, "second": False}
+    # Two droplets that created the repository at once would damage it.
+    assert wired("file_backups", "file_backups_init_wait_seconds") == {"litefarmapp": 0, "litefarm-imaginary": 60, "second": 120}
+
+
 def test_the_internal_port_is_open_for_the_edge_alone(wired):
     services = {host: [each for each in found if each["port"] == 8090] for host, found in wired("firewall", "firewall_services").items()}
     open_for_edge = [{"name": "edge", "port": 8090, "from": ["192.0.2.10"]}]

@@ -222,12 +222,12 @@ def test_a_backup_bucket_with_a_key_of_its_own_is_no_problem(environment, world)
     ("options", "asked"),
     [
         ((), {"litefarm-app-secret", "litefarmapp", "litefarm-production-backups"}),
-        # The first droplet has the database, the second one the export scheduler.
+        # Both copy their files to it; the first droplet archives the database as well.
         (("--limit", "litefarmapp"), {"litefarm-app-secret", "litefarmapp", "litefarm-production-backups"}),
-        (("--limit", "litefarm-imaginary"), {"litefarm-app-secret", "litefarmapp"}),
+        (("--limit", "litefarm-imaginary"), {"litefarm-app-secret", "litefarmapp", "litefarm-production-backups"}),
     ],
 )
-def test_only_a_run_that_needs_the_backup_bucket_asks_for_it(environment, storage, options, asked):
+def test_every_droplet_with_data_needs_the_backup_bucket(environment, storage, options, asked):
     storage.seen.clear()
     assert problems(environment.play("preflight.yml", *options)) == []
     assert {request.split("/")[1] for request in storage.seen} == asked
@@ -290,7 +290,8 @@ def test_a_backup_key_that_is_none(environment, value, sentence):
 @pytest.mark.parametrize("given", ['{"new_database": false}', '{"postgres_new_database": "no"}'])
 def test_a_droplet_that_has_lost_its_database(environment, given):
     sentence = one_problem(environment.play("preflight.yml", "-e", given))
-    assert sentence.startswith("litefarmapp has no database in /srv/litefarm/postgres: mount the volume that has it, or restore a backup (docs/operations.md")
+    told = "litefarmapp has no database in /srv/litefarm/postgres: mount the volume that has it, or bring it back with playbooks/restore.yml (docs"
+    assert sentence.startswith(told)
 
 
 def test_two_environments_in_one_run(environment, tmp_path):

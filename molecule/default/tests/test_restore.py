@@ -1,0 +1,155 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The database comes back by one command: to the second before a mistake, and after its data are gone. `make nightly` kills a restore after each step."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+
+import pytest
+
+from tests.support import lab
+from tests.support.deployment import containers
+
+APP = "litefarmapp"
+RESTORE = "playbooks/restore.yml"
+PSQL = "docker exec -i -u 999 postgres psql -qAtX -v ON_ERROR_STOP=1 -U postgres -d litefarm -c "
+# In the order of docs/restore-protocol.md. A sample of the others is enough for every change.
+STEPS = ("stop", "fetch", "replay", "check", "promote", "aside", "swap") if os.environ.get("LITEFARM_NIGHTLY") else ("fetch", "aside")
+# What may be lost with the droplet: archive_timeout, and what a busy machine adds.
+LOST_AT_MOST = 30
+
+
+@pytest.fixture
+def app():
+    return lab.connect(APP)
+
+
+@pytest.fixture
+def sql(app):
+    return lambda text: app.check_output(PSQL + "%s", text)
+
+
+def restore(target, **more):
+    return lab.playbook(RESTORE, "-e", json.dumps({"to": target, "confirm": "production", **more}))
+
+
+def restored(target, **more):
+    run = restore(target, **more)
+    assert run.status == 0, run.reasons
+    return run
+
+
+@pytest.fixture
+def backup(app):
+    app.check_output("systemctl start litefarm-postgres-backup@incr.service")
+
+
+@pytest.fixture
+def serves(ask):
+    """The application answers with its data, and nobody reads about maintenance."""
+
+    def check():
+        assert ask("app.litefarm.org").status == 200
+        assert "exists" in ask("api.app.litefarm.org", "/login/user/nobody@example.org").text
+
+    return check
+
+
+def now(sql):
+    return sql("SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')") + " UTC"
+
+
+def test_what_is_lost_is_told_before_anything_is_changed(app, backup):
+    before = containers()
+    run = lab.playbook(RESTORE, "-e", json.dumps({"to": "latest"}))
+    assert run.status != 0 and "confirm=production" in run.output and "Lost: " in run.output, run.output[-3000:]
+    assert containers() == before and run.changes == set()
+
+
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        ("2026-11-27 10:00:00", "no time zone"),
+        ("2020-01-01 00:00:00 UTC", "before the first backup"),
+        ("2099-01-01 00:00:00 UTC", "in the future"),
+        ("nothing", "no sound backup"),
+    ],
+)
+def test_a_target_that_cannot_be_reached_is_refused(app, backup, target, told):
+    before = containers()
+    run = restore(target)
+    assert run.status != 0 and told in " ".join(run.output.split()), run.output[-3000:]
+    assert containers() == before
+
+
+def test_a_dropped_table_is_there_at_the_second_before(app, sql, backup, serves):
+    sql("CREATE TABLE public.mistake (number int); INSERT INTO public.mistake VALUES (42)")
+    time.sleep(2)
+    moment = now(sql)
+    time.sleep(2)
+    sql("DROP TABLE public.mistake; CREATE TABLE public.afterwards (number int)")
+    restored(moment)
+    assert sql("SELECT number FROM public.mistake") == "42"
+    assert sql("SELECT to_regclass('public.afterwards') IS NULL") == "t"
+    serves()
+    assert app.run("ls -d /srv/litefarm/postgres/pgdata.before-*").rc == 0
+    app.check_output("rm -rf /srv/litefarm/postgres/pgdata.before-*")
+    sql("DROP TABLE public.mistake")
+
+
+class Writer(threading.Thread):
+    """Writes the time into a table, again and again, and keeps what the server has acknowledged."""
+
+    def __init__(self):
+        super().__init__()
+        self.acknowledged, self.stopping, self.droplet = [], threading.Event(), lab.connect(APP)
+
+    def run(self):
+        while not self.stopping.is_set():
+            written = self.droplet.run(PSQL + '"INSERT INTO public.written VALUES (extract(epoch FROM clock_timestamp())) RETURNING at"')
+            if written.rc == 0:
+                self.acknowledged.append(float(written.stdout))
+
+
+def test_data_that_are_gone_come_back_but_for_some_seconds(app, sql, backup, serves, record_property):
+    sql("CREATE TABLE public.written (at float8)")
+    writer = Writer()
+    writer.start()
+    time.sleep(20)
+    app.check_output("docker kill postgres && rm -rf /srv/litefarm/postgres/pgdata")
+    writer.stopping.set()
+    writer.join()
+    refused = lab.playbook("site.yml")
+    assert refused.status != 0 and "restore.yml" in refused.output, refused.reasons
+    run = restored("latest")
+    kept = float(sql("SELECT max(at) FROM public.written"))
+    lost = writer.acknowledged[-1] - kept
+    record_property("lost", f"{lost:.1f} s of {len(writer.acknowledged)} writes; restored in {run.seconds:.0f} s")
+    assert 0 <= lost < LOST_AT_MOST
+    assert int(sql("SELECT count(*) FROM public.written")) == len([at for at in writer.acknowledged if at <= kept])
+    serves()
+    sql("DROP TABLE public.written")
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_restore_that_is_killed_is_run_again(app, sql, backup, serves, step):
+    sql("CREATE TABLE public.kept (number int); INSERT INTO public.kept VALUES (1)")
+    try:
+        # sshd hands it to the module's process.
+        app.check_output(f"echo LITEFARM_FAULT_POINT={step} > /etc/environment")
+        assert restore("latest").status != 0
+    finally:
+        app.check_output("truncate --size=0 /etc/environment")
+    answered = app.run(PSQL + '"SELECT number FROM public.kept"')
+    assert answered.rc != 0 or answered.stdout.strip() == "1"
+    restored("latest")
+    assert sql("SELECT number FROM public.kept") == "1"
+    serves()
+    assert app.check_output("docker ps --all --quiet --filter label=litefarm.platform.restore") == ""
+    sql("DROP TABLE public.kept")
+    app.check_output("rm -rf /srv/litefarm/postgres/pgdata.before-*")

@@ -1,0 +1,313 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the role writes, and what its programs decide. What restic and Redis do with it is tried in tests/integration/file_backups."""
+
+from __future__ import annotations
+
+import configparser
+import datetime
+import hashlib
+import importlib
+import json
+import os
+import subprocess
+import sys
+import types
+
+import pytest
+
+KEY = "k" * 64
+SECRETS = {"file_backups_encryption_key": KEY, "file_backups_access_key_id": "DO00", "file_backups_secret_access_key": "geheim-geheim"}
+ON = {**SECRETS, "file_backups_bucket": "farm-backups", "file_backups_path": "/beta/files", "file_backups_sets": [{"tag": "images", "paths": ["/srv/images"]}]}
+DAY = "2026-11-{:02}T03:30:00.123456789Z"
+
+
+@pytest.fixture(scope="module")
+def programs(repo):
+    sys.path.insert(0, str(repo / "roles" / "file_backups" / "files"))
+    try:
+        yield types.SimpleNamespace(**{name: importlib.import_module(name) for name in ("litefarm_files", "backup", "restore")})
+    finally:
+        sys.path.pop(0)
+        for name in ("litefarm_files", "backup", "restore"):
+            sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def settings(programs):
+    def make(**changes):
+        values = {
+            "host": "files", "repository": "s3:https://s3.example/farm-backups/files", "endpoint": "s3.example", "bucket": "farm-backups", "region": "nyc3",
+            "sets": [], "keep": {"daily": 14}, "keep_by_tag": {}, "init_wait_seconds": 0, "maintains": False, "check_parts": 12, "lock_wait_seconds": 0,
+            "ca_file": "", "environment": {"RESTIC_PASSWORD_FILE": "/p"},
+        }  # fmt: skip
+        return programs.litefarm_files.Settings(**{**values, **changes})
+
+    return make
+
+
+# ---- the role
+
+
+def test_secrets_are_in_files_for_root_only(evaluate):
+    secret = {each["dest"]: each for each in evaluate("file_backups", "file_backups__secret_files", **ON)}
+    assert sorted(secret) == ["/etc/litefarm/file-backup/environment", "/etc/litefarm/file-backup/password"]
+    shown = json.dumps(evaluate("file_backups", "file_backups__files", **ON))
+    assert KEY not in shown and "geheim" not in shown
+
+
+def test_the_environment_of_restic_has_the_keys_and_the_place(render):
+    found = dict(line.split("=", 1) for line in render("file_backups", "environment.j2", **ON).splitlines() if "=" in line)
+    place = f"s3:https://nyc3.digitaloceanspaces.com/farm-backups/beta/files/{hashlib.sha256(KEY.encode()).hexdigest()[:8]}"
+    assert found["RESTIC_REPOSITORY"] == place
+    assert (found["AWS_ACCESS_KEY_ID"], found["AWS_SECRET_ACCESS_KEY"], found["AWS_DEFAULT_REGION"]) == ("DO00", "geheim-geheim", "nyc3")
+    assert KEY not in found.values()
+
+
+def test_settings_are_what_the_programs_read(evaluate, programs):
+    found = evaluate("file_backups", "file_backups__settings", **ON)
+    read = programs.litefarm_files.Settings(**found, environment={})
+    assert (read.host, read.endpoint, read.keep) == ("litefarmapp", "nyc3.digitaloceanspaces.com", {"daily": 14, "weekly": 8, "monthly": 6})
+    assert (read.lock_wait_seconds > 1800, read.maintains) == (True, True)
+
+
+@pytest.mark.parametrize(("changes", "on"), [({}, True), ({"file_backups_bucket": ""}, False), ({"file_backups_sets": []}, False)])
+def test_without_a_bucket_or_anything_to_copy_there_is_no_timer(evaluate, changes, on):
+    assert evaluate("file_backups", "file_backups__on", **{**ON, **changes}) is on
+    assert evaluate("file_backups", "file_backups__on") is False
+
+
+def test_the_timer_makes_up_for_a_night_that_was_missed(render):
+    timer = configparser.ConfigParser(strict=False)
+    timer.optionxform = str
+    timer.read_string(render("file_backups", "backup.timer.j2", file_backups_time="04:10"))
+    assert (timer["Timer"]["OnCalendar"], timer["Timer"]["Persistent"]) == ("*-*-* 04:10:00 UTC", "true")
+
+
+# ---- errors
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        ("Fatal: wrong password or no key found", "was encrypted with another key"),
+        ("Fatal: unable to open config file: Stat: The specified bucket does not exist\nIs there a repository at the following location?", "has no bucket farm-backups"),
+        ("Fatal: unable to open config file: Stat: Access Denied.\nIs there a repository at the following location?", "refuses the key for the bucket farm-backups"),
+        ("Fatal: create repository failed: client.PutObject: Access Denied", "refuses the key"),
+        ("Stat: Get \"https://s3.example\": dial tcp 1.2.3.4:443: connect: connection refused", "s3.example does not answer"),
+        ("tls: failed to verify certificate: x509: certificate signed by unknown authority", "is not trusted"),
+        ("The difference between the request time and the current time is too large.", "the clock of this droplet is wrong"),
+        ("Fatal: write /tmp/restic-1: no space left on device", "the disk of this droplet is full"),
+        ("Fatal: pack 1234 is damaged\nmore", "restic: pack 1234 is damaged"),
+    ],
+)
+def test_what_restic_says_becomes_a_sentence(programs, settings, said, sentence):
+    error = programs.litefarm_files.Restic(settings()).error(said)
+    assert type(error) is programs.litefarm_files.Error
+    assert sentence in str(error)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Fatal: unable to open config file: Stat: The specified key does not exist.\nIs there a repository at the following location?\ns3:x",
+        "Fatal: repository does not exist: unable to open config file: stat /r/config: no such file or directory",
+    ],
+)
+def test_only_a_repository_that_is_not_there_is_created(programs, settings, said):
+    assert type(programs.litefarm_files.Restic(settings()).error(said)) is programs.litefarm_files.Missing
+
+
+def test_restic_gets_its_secrets_by_environment(programs, settings):
+    seen = []
+
+    def run(words, **options):
+        seen.append((words, options["env"]))
+        return subprocess.CompletedProcess(words, 0, b"", b"")
+
+    programs.litefarm_files.Restic(settings(environment={"AWS_SECRET_ACCESS_KEY": "geheim"}, ca_file="/ca"), run).ask("snapshots")
+    words, environment = seen[0]
+    assert words == ["restic", "--cacert", "/ca", "snapshots"] and environment["AWS_SECRET_ACCESS_KEY"] == "geheim"
+
+
+def test_a_lock_is_waited_for(programs, settings):
+    answers = [(1, b"unable to create lock in backend: repository is already locked exclusively by PID 7 on x"), (0, b"")]
+    slept = []
+
+    def run(words, **_options):
+        code, said = (0, b"") if "unlock" in words else answers.pop(0)
+        return subprocess.CompletedProcess(words, code, b"[]", said)
+
+    restic = programs.litefarm_files.Restic(settings(lock_wait_seconds=100), run, slept.append)
+    assert restic.snapshots() == [] and slept == [5.0]
+
+
+# ---- Redis
+
+
+def redis_of(content, said, code=0):
+    def run(words, stdout, **_options):
+        assert words == ["docker", "exec", "redis", "sh", "/etc/litefarm/redis-cli", "--rdb", "-"]
+        stdout.write(content)
+        return subprocess.CompletedProcess(words, code, None, said)
+
+    return run
+
+
+DUMP = b"REDIS0011" + b"x" * 20 + b"\xff" + b"12345678"
+
+
+def test_the_copy_of_redis_is_the_folder_that_it_loads(programs, tmp_path):
+    """The server puts a mark of 40 bytes behind its data, which is no part of them."""
+    said = f"SYNC sent to master, writing bytes of bulk transfer until EOF marker to '-'\nTransfer finished with success after {len(DUMP)} bytes\n".encode()
+    size = programs.backup.copy_redis(tmp_path / "redis", "redis", os.getuid(), redis_of(DUMP + b"m" * 40, said))
+    folder = tmp_path / "redis" / "appendonlydir"
+    assert size == len(DUMP) and (folder / "appendonly.aof.1.base.rdb").read_bytes() == DUMP
+    assert (folder / "appendonly.aof.manifest").read_text() == "file appendonly.aof.1.base.rdb seq 1 type b\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["redis"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said", "code", "sentence"),
+    [
+        (b"", b"Error: NOAUTH Authentication required.", 1, "NOAUTH Authentication required."),
+        (DUMP[:-5], f"Transfer finished with success after {len(DUMP)} bytes".encode(), 0, "incomplete"),
+        (DUMP[:-1] + b"xx", f"Transfer finished with success after {len(DUMP) + 1} bytes".encode(), 0, "incomplete"),
+        (DUMP, b"", 0, "does not say how long it is"),
+    ],
+)
+def test_half_a_copy_does_not_take_the_place_of_the_last_one(programs, tmp_path, content, said, code, sentence):
+    (tmp_path / "redis").mkdir()
+    (tmp_path / "redis" / "last").touch()
+    with pytest.raises(programs.litefarm_files.Error, match=sentence):
+        programs.backup.copy_redis(tmp_path / "redis", "redis", os.getuid(), redis_of(content, said, code))
+    assert (tmp_path / "redis" / "last").exists()
+
+
+# ---- copies
+
+
+class FakeRestic:
+    """What the repository has, and what it was asked."""
+
+    def __init__(self, programs, snapshots=(), size=(3, 1000)):
+        self.files, self.found, self.answer, self.asked = programs.litefarm_files, list(snapshots), size, []
+
+    def snapshots(self, tag="", host=""):
+        return [each for each in self.found if (not tag or tag in each["tags"]) and (not host or each["hostname"] == host)]
+
+    def size(self, _snapshot):
+        return self.answer
+
+    def patiently(self, work):
+        return work()
+
+    def sentence(self, text):
+        return text
+
+    def ask(self, *words, **_options):
+        self.asked.append(words)
+        return ""
+
+    def call(self, *words):
+        self.asked.append(words)
+        line = {"message_type": "summary", "total_bytes_processed": 7, "total_files_processed": 2, "snapshot_id": "abc"}
+        return subprocess.CompletedProcess(words, *self.copied(json.dumps(line).encode()))
+
+    def copied(self, summary):
+        return 0, summary, b""
+
+
+def snapshot(day, host="files", tag="images", path="/srv/images"):
+    return {"id": f"id{day}", "time": DAY.format(day), "hostname": host, "tags": [tag], "paths": [path]}
+
+
+@pytest.fixture
+def backup(programs, settings, tmp_path):
+    def make(restic, **changes):
+        (tmp_path / "images").mkdir(exist_ok=True)
+        return programs.backup.Backup(settings(sets=[{"tag": "images", "paths": [str(tmp_path / "images")]}], **changes), restic, tmp_path / "state", clock=lambda: 8e8)
+
+    return make
+
+
+def test_one_set_that_fails_does_not_keep_the_others_from_being_copied(programs, backup, tmp_path):
+    run = backup(FakeRestic(programs))
+    run.settings.sets.insert(0, {"tag": "gone", "paths": ["/not/there"]})
+    result = run.all([])
+    assert (result["result"], result["tags"]["images"]["result"], result["bytes"]) == ("failed", "ok", 7)
+    assert result["message"] == "gone: /not/there does not exist: run site.yml, or mount the volume that has it"
+
+
+def test_files_that_cannot_be_read_fail_and_files_that_went_away_do_not(programs, backup, tmp_path):
+    for said, result in (
+        (b'{"message_type":"error","error":{"Op":"lstat","Path":"/x","Err":2},"item":"/x"}', "ok"),
+        (b'{"message_type":"error","error":{"message":"lstat /x: no such file or directory"},"item":"/x"}', "ok"),
+        (b'{"message_type":"error","error":{"message":"open /x: permission denied"},"item":"/x"}', "failed"),
+    ):
+        restic = FakeRestic(programs)
+        restic.copied = lambda summary, said=said: (3, summary, said)
+        assert backup(restic).all([])["result"] == result
+
+
+def test_a_stop_ends_the_whole_run(programs, backup):
+    restic = FakeRestic(programs)
+
+    def stopped(*_words):
+        raise programs.backup.Stopped("stopped")
+
+    restic.call = stopped
+    with pytest.raises(programs.backup.Stopped):
+        backup(restic).all([])
+
+
+def test_maintenance_is_weekly_and_on_one_droplet(programs, backup, tmp_path):
+    restic = FakeRestic(programs, [snapshot(1, "other", "dumps"), snapshot(2, "other")])
+    assert "maintenance" not in backup(restic).all([])
+    result = backup(restic, maintains=True, keep_by_tag={"dumps": {"daily": 0, "weekly": 8}}).all([])
+    assert result["maintenance"]["result"] == "ok"
+    words = [" ".join(each) for each in restic.asked if each[0] in ("forget", "prune", "check")]
+    assert words[:3] == ["forget --tag dumps --group-by host,tags --keep-weekly 8", "forget --tag images --group-by host,tags --keep-daily 14", "prune"]
+    assert words[3].startswith("check --read-data-subset=") and words[3].endswith("/12")
+    assert "maintenance" not in backup(restic, maintains=True).all([])
+
+
+# ---- restores
+
+
+def test_times_have_a_zone(programs):
+    read = programs.restore.point_in_time
+    expected = datetime.datetime(2026, 11, 27, 10, tzinfo=datetime.timezone.utc)
+    assert read("latest") is None
+    assert read("2026-11-27 10:00:00 UTC") == read("2026-11-27T10:00:00Z") == read("2026-11-27 11:00:00+01:00") == expected
+    with pytest.raises(programs.litefarm_files.Error, match="has no time zone"):
+        read("2026-11-27 10:00:00")
+    with pytest.raises(programs.litefarm_files.Error, match="is no time"):
+        read("yesterday")
+
+
+def test_the_newest_copy_that_is_not_younger(programs):
+    found = [snapshot(1), snapshot(2), snapshot(3, "other")]
+    chosen = programs.restore.chosen
+    assert chosen(found, "images", "files", None)["id"] == "id2"
+    assert chosen(found, "images", "files", programs.restore.point_in_time("2026-11-02 03:00:00 UTC"))["id"] == "id1"
+    with pytest.raises(programs.litefarm_files.Error, match="from before 2026-10-01 00:00:00 UTC: the first one is of 2026-11-01 03:30:00 UTC"):
+        chosen(found, "images", "files", programs.restore.point_in_time("2026-10-01 00:00:00 UTC"))
+    with pytest.raises(programs.litefarm_files.Error, match="add --host files"):
+        chosen(found, "images", "new", None)
+
+
+@pytest.mark.parametrize(
+    ("code", "out", "said", "refused"),
+    [(0, "true\n", "", "`docker stop redis`"), (0, "false\n", "", None), (1, "\n", "Error: No such object: redis", None), (1, "", "Cannot connect", "does not say")],
+)
+def test_a_container_that_runs_keeps_its_files(programs, settings, code, out, said, refused):
+    each = {"tag": "redis", "paths": ["/copy"], "restore_to": "/srv/redis", "container": "redis"}
+    restore = programs.restore.Restore(settings(), None, run=lambda words, **_o: subprocess.CompletedProcess(words, code, out, said))
+    if refused:
+        with pytest.raises(programs.litefarm_files.Error, match=refused):
+            restore.refuse_while_running(each, {"/copy": programs.restore.pathlib.Path("/srv/redis")})
+    else:
+        restore.refuse_while_running(each, {"/copy": programs.restore.pathlib.Path("/srv/redis")})
+    restore.refuse_while_running(each, {"/copy": programs.restore.pathlib.Path("/tmp/look")})
