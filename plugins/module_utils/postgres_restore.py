@@ -400,7 +400,7 @@ class Restore:
     def survey(self):
         """What the bucket has: each cluster with its backups, and the times between which any second can be restored. Nothing is changed."""
         try:
-            clusters = [line for line in self._backrest("", ["--clusters"]).split() if line.isdigit()]
+            clusters = self._clusters()
             own = self._own_cluster()
             return [self._described(cluster, own) for cluster in clusters]
         finally:
@@ -510,7 +510,7 @@ class Restore:
 
     def _repository(self):
         """The archive of the wanted cluster, and the names of all."""
-        clusters = [line for line in self._backrest("", ["--clusters"]).split() if line.isdigit()]
+        clusters = self._clusters()
         wanted, own = self.params["cluster"], self._own_cluster()
         if wanted and wanted not in clusters:
             raise RestoreError("The bucket has no archive of a cluster %s: give one of %s with -e cluster=…" % (wanted, ", ".join(clusters) or "none"))
@@ -531,6 +531,16 @@ class Restore:
         if not looked:
             raise RestoreError("The bucket has archives of %s, and none of them has a backup." % ", ".join(clusters))
         return max(looked, key=lambda one: max(one.archived_until(), one.backups[-1].stop)), clusters
+
+    def _clusters(self):
+        """System identifiers of all clusters in the bucket."""
+        code, output, errors = self._run(["env", "SYSTEM_IDENTIFIER=0", *BACKREST, "--clusters"], ASK_TIMEOUT)
+        if code and not (output + errors).strip():
+            # The script keeps the output to itself, and pgBackRest's errors are in it.
+            self._backrest("0", ["repo-ls"])
+        if code:
+            raise RestoreError(explain(code, errors or output))
+        return [line for line in output.split() if line.isdigit()]
 
     def _look(self, cluster):
         def ask(arguments):

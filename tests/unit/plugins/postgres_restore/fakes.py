@@ -106,6 +106,8 @@ class Droplet:
         self.ends_with = ""
         self.major = "17"
         self.archives = True
+        # What pgBackRest writes if the object storage refuses.
+        self.refusal = ""
         self.replaying = False
         self.promoted = False
         self.write("pgdata", "old")
@@ -210,6 +212,8 @@ class Droplet:
     def _backrest(self, command):
         assert command[0] == "env" and command[1].startswith("SYSTEM_IDENTIFIER=") and command[2] == "sh"
         cluster, arguments = command[1].partition("=")[2], command[4:]
+        if self.refusal:
+            return (39, "", "") if arguments == ["--clusters"] else (39, self.refusal, "")
         if arguments == ["--clusters"]:
             return 0, "\n".join(self.buckets) + "\n", ""
         bucket = self.buckets[cluster]
