@@ -108,7 +108,10 @@ def nightly_steps(lane: Lane) -> list[Step]:
         Step("kill matrix up", [*LAB, "up", "--droplet", droplet], lane.environment),
         Step("kill matrix", [sys.executable, "-m", "pytest", "-q", "tests/kill_matrix"], {**lane.environment, "LITEFARM_KILL_MATRIX_DROPLET": droplet}),
     ]
-    return [old, Step("simulated", [sys.executable, "-m", "pytest", "-q", SIMULATED], NIGHTLY), *matrix, down]
+    copies = Step("copies of files", [sys.executable, "-m", "pytest", "-q", "tests/integration/file_backups"], {**lane.environment, **NIGHTLY})
+    simulated = Step("simulated", [sys.executable, "-m", "pytest", "-q", SIMULATED], NIGHTLY)
+    # The scenario kills a restore after each of its steps.
+    return [old, simulated, copies, steps["default"], *matrix, down]
 
 
 def nightly() -> list[list[Step]]:

@@ -79,18 +79,21 @@ class Backup:
         self.settings, self.restic, self.state, self.run, self.clock = settings, restic, state, run, clock
 
     def open(self) -> None:
-        """Two droplets that created the repository at once would damage it, so each waits for a time of its own first."""
+        """One droplet alone creates the repository: two that did so at once would both succeed, and damage it for good."""
         deadline = time.monotonic() + self.settings.init_wait_seconds
         while True:
             try:
                 self.restic.ask("cat", "config", seconds=files.ANSWER_SECONDS)
                 return
-            except Missing:
+            except Missing as error:
+                if not self.settings.init_wait_seconds:
+                    break
                 left = deadline - time.monotonic()
                 if left <= 0:
-                    break
+                    raise Error("the repository does not exist yet: the environment's first droplet creates it with its own first copy") from error
                 self.restic.sleep(min(5.0, left))
         self.restic.ask("init", seconds=files.ANSWER_SECONDS)
+        self.restic.ask("cat", "config", seconds=files.ANSWER_SECONDS)
 
     def one(self, each: dict, accept: bool) -> dict:
         """Copies one set."""

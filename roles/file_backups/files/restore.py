@@ -24,7 +24,9 @@ def point_in_time(text: str) -> datetime.datetime | None:
     if text == "latest":
         return None
     try:
-        found = datetime.datetime.fromisoformat(text.strip().removesuffix("UTC").strip() + "+00:00" if text.strip().endswith("UTC") else text.replace("Z", "+00:00"))
+        plain = text.strip()
+        zoned = plain.removesuffix("UTC").strip() + "+00:00" if plain.endswith("UTC") else plain.replace("Z", "+00:00")
+        found = datetime.datetime.fromisoformat(zoned)
     except ValueError as error:
         raise Error(f'--at {text} is no time: write it as "2026-11-27 10:00:00 UTC", or latest.') from error
     if found.tzinfo is None:
@@ -57,7 +59,8 @@ def listing(restic: Restic, tag: str, host: str) -> str:
     rows = [("TAG", "HOST", "TIME", "FILES", "SIZE", "ID")]
     for each in sorted(found, key=lambda each: ((each.get("tags") or [""])[0], each["hostname"], files.moment(each["time"]))):
         number, size = restic.size(each)
-        rows.append(((each.get("tags") or [""])[0], each["hostname"], files.shown(files.moment(each["time"])), str(number), files.megabytes(size), each["id"][:8]))
+        tag, when = (each.get("tags") or [""])[0], files.shown(files.moment(each["time"]))
+        rows.append((tag, each["hostname"], when, str(number), files.megabytes(size), each["id"][:8]))
     return table(rows)
 
 
@@ -96,7 +99,8 @@ class Restore:
             raise Error(f"docker does not say whether the container {container} runs: {done.stderr.strip()[:300] or 'no reason given'}.")
         if done.stdout.strip() == "true":
             raise Error(
-                f"The container {container} is running: stop it (`docker stop {container}`), repeat this command, and start it again (`docker start {container}`)."
+                f"The container {container} is running: stop it (`docker stop {container}`), repeat this command, and start it again "
+                f"(`docker start {container}`)."
             )
 
     def refuse_to_overwrite(self, targets: dict[str, pathlib.Path], replace: bool) -> None:
@@ -150,6 +154,16 @@ class Restore:
         target.chmod(found.st_mode & 0o7777)
         return kept
 
+    @staticmethod
+    def keep_what_is_not_copied(each: dict | None, path: str, kept: pathlib.Path | None, place: pathlib.Path) -> None:
+        """A file that copies leave out, such as the deploy lock, stays what it is on the droplet."""
+        for excluded in (each or {}).get("exclude") or []:
+            if kept is None or not excluded.startswith(path + "/"):
+                continue
+            name = excluded[len(path) + 1 :]
+            if (kept / name).is_file():
+                shutil.copy2(kept / name, place / name)
+
     def do(self, tag: str, host: str, at: datetime.datetime | None, target: str, replace: bool) -> list[str]:
         each = self.settings.set_of(tag)
         snapshot = chosen(self.restic.snapshots(tag), tag, host, at)
@@ -172,6 +186,7 @@ class Restore:
             if not restored.exists():
                 raise Error(f"The copy has no {path}, although it names it: try an older one (--at).")
             kept = self.put_in_place(restored, place)
+            self.keep_what_is_not_copied(each, path, kept, place)
             files.remove(staging)
             lines.append(f"Restored {place}." + (f" What was there is in {kept}." if kept else ""))
         if each and not target:
