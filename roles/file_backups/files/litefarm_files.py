@@ -21,7 +21,7 @@ CONFIG = pathlib.Path("/etc/litefarm/file-backup")
 STATE = pathlib.Path("/var/lib/litefarm/file-backup")
 STATUS = pathlib.Path("/var/lib/litefarm/file-backup.json")
 # The answer to a question about the repository; restic itself tries for a quarter of an hour.
-ANSWER_SECONDS = 120
+ANSWER_SECONDS = 60
 MEGABYTE = 1_000_000
 
 
@@ -106,7 +106,8 @@ class Restic:
 
     def call(self, *words: str, seconds: float | None = None) -> subprocess.CompletedProcess:
         options = ["--cacert", self.settings.ca_file] if self.settings.ca_file else []
-        environment = {**os.environ, **self.settings.environment, "LC_ALL": "C.UTF-8"}
+        # With --json it would otherwise report its progress sixty times a second.
+        environment = {**os.environ, **self.settings.environment, "LC_ALL": "C.UTF-8", "RESTIC_PROGRESS_FPS": "0.02"}
         try:
             return self.run(["restic", *options, *words], stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds, env=environment, check=False)
         except FileNotFoundError as error:
@@ -143,16 +144,18 @@ class Restic:
         return done.stdout.decode(errors="replace")
 
     def patiently(self, work):
-        """Work that needs the repository's lock. A run that was killed leaves a lock, which restic knows to be stale at once or after 30 minutes."""
+        """Work that needs the repository's lock. A run that was killed leaves one, which restic knows to be stale at once or after 30 minutes."""
         deadline = time.monotonic() + self.settings.lock_wait_seconds
+        pause = 0.0
         while True:
-            self.ask("unlock", seconds=ANSWER_SECONDS)
             try:
                 return work()
             except Locked:
-                if time.monotonic() >= deadline:
+                if pause and time.monotonic() >= deadline:
                     raise
-                self.sleep(min(30.0, max(1.0, self.settings.lock_wait_seconds / 20)))
+                self.sleep(pause)
+                pause = min(30.0, max(1.0, self.settings.lock_wait_seconds / 20))
+                self.ask("unlock", seconds=ANSWER_SECONDS)
 
     def snapshots(self, tag: str = "", host: str = "") -> list[dict]:
         """Oldest first."""
@@ -160,12 +163,19 @@ class Restic:
         found = self.patiently(lambda: json.loads(self.ask(*words, seconds=ANSWER_SECONDS)) or [])
         return sorted(found, key=lambda each: moment(each["time"]))
 
+    @staticmethod
+    def noted_size(snapshot: dict) -> tuple[int, int] | None:
+        """Files and bytes as restic 0.17 and later note them in the snapshot."""
+        found = snapshot.get("summary")
+        return (found["total_files_processed"], found["total_bytes_processed"]) if found else None
+
     def size(self, snapshot: dict) -> tuple[int, int]:
         """Files and bytes of a snapshot when it is restored."""
-        # restic 0.14 prints a line of text before the JSON of `stats`.
-        lines = self.ask("stats", "--json", "--mode", "restore-size", snapshot["id"]).splitlines()
-        found = json.loads(next(line for line in lines if line.startswith("{")))
-        return found.get("total_file_count", 0), found.get("total_size", 0)
+        noted = self.noted_size(snapshot)
+        if noted:
+            return noted
+        found = json.loads(self.ask("stats", "--json", "--mode", "restore-size", snapshot["id"]))
+        return found["total_file_count"], found["total_size"]
 
 
 def moment(text: str) -> datetime.datetime:
@@ -182,7 +192,7 @@ def shown(time_: datetime.datetime) -> str:
 
 
 def megabytes(number: int) -> str:
-    return f"{number / MEGABYTE:.1f} MB"
+    return f"{number / MEGABYTE:.1f} MB" if number >= MEGABYTE // 10 else f"{number / 1000:.1f} kB"
 
 
 def write_json(path: pathlib.Path, content: dict) -> None:

@@ -54,10 +54,16 @@ def listing(restic: Restic, tag: str, host: str) -> str:
     found = restic.snapshots(tag, host)
     if not found:
         return "There are no copies yet."
+    kinds: dict[tuple[str, str], list[dict]] = {}
+    for each in found:
+        kinds.setdefault(((each.get("tags") or ["-"])[0], each["hostname"]), []).append(each)
     rows = [("TAG", "HOST", "TIME", "FILES", "SIZE", "ID")]
-    for each in sorted(found, key=lambda each: ((each.get("tags") or [""])[0], each["hostname"], files.moment(each["time"]))):
-        number, size = restic.size(each)
-        rows.append(((each.get("tags") or [""])[0], each["hostname"], files.shown(files.moment(each["time"])), str(number), files.megabytes(size), each["id"][:8]))
+    for (name, droplet), copies in sorted(kinds.items()):
+        for each in copies:
+            # An older restic has to read a whole copy for its size, so it does for the newest.
+            size = restic.size(each) if each is copies[-1] else restic.noted_size(each)
+            shown = (str(size[0]), files.megabytes(size[1])) if size else ("-", "-")
+            rows.append((name, droplet, files.shown(files.moment(each["time"])), *shown, each["id"][:8]))
     return table(rows)
 
 

@@ -133,14 +133,14 @@ def test_the_lock_of_a_killed_run_is_no_obstacle(droplet):
 
 def test_old_copies_go_by_the_rule_of_their_tag(droplet):
     sets = [{"tag": "images", "paths": ["/srv/litefarm/images"]}, {"tag": "dumps", "paths": ["/srv/litefarm/dumps"]}]
-    here = droplet("files", sets=sets, maintains=True, keep={"daily": 3}, keep_by_tag={"dumps": {"daily": 0, "weekly": 2}}, check_parts=1)
+    here = droplet("files", sets=sets, maintains=True, keep={"daily": 2}, keep_by_tag={"dumps": {"daily": 0, "weekly": 3}}, check_parts=1)
     here.do("mkdir /srv/litefarm/dumps && echo d > /srv/litefarm/dumps/d")
     environment = "RESTIC_REPOSITORY=/shared/repository RESTIC_PASSWORD_FILE=/etc/litefarm/file-backup/password"
-    here.do(f"export {environment}; restic init; for tag in images dumps; do for day in 02 03 04 05 06 12 13; do restic backup --host files --tag $tag --time \"2026-01-$day 01:00:00\" /srv/litefarm/$tag; done; done")
+    here.do(f"export {environment}; restic init; for tag in images dumps; do for day in 05 06 13; do restic backup --host files --tag $tag --time \"2026-01-$day 01:00:00\" /srv/litefarm/$tag; done; done")
     here.do("litefarm-file-backup --accept images --accept dumps")
     times = [tuple(line.split()[i] for i in (0, 2)) for line in here.do("litefarm-restore-files --list").splitlines()[1:]]
-    assert [time_ for tag, time_ in times if tag == "images"][:2] == ["2026-01-12", "2026-01-13"]
-    assert [time_ for tag, time_ in times if tag == "dumps"][:1] == ["2026-01-13"]
+    assert [time_ for tag, time_ in times if tag == "images"][:-1] == ["2026-01-13"]
+    assert [time_ for tag, time_ in times if tag == "dumps"][:-1] == ["2026-01-06", "2026-01-13"]
     assert len(times) == 5
     assert here.status()["maintenance"]["part"] == "1/1"
     # Once a week.
@@ -163,7 +163,7 @@ def test_a_damaged_repository_is_told(droplet):
 def test_another_key_and_a_full_disk_are_sentences(droplet):
     here = droplet("files", sets=[{"tag": "images", "paths": ["/srv/litefarm/images"]}])
     here.do("head -c 300000 /dev/urandom > /srv/litefarm/images/a && litefarm-file-backup")
-    assert "has too little room: the copy needs 0.3 MB, 0.1 MB are free" in here.refused("litefarm-restore-files images --target /small/images")
+    assert "has too little room: the copy needs 0.3 MB, 65.5 kB are free" in here.refused("litefarm-restore-files images --target /small/images")
     here.write("/etc/litefarm/file-backup/password", "another\n", "600")
     told = here.refused("litefarm-file-backup")
     assert "was encrypted with another key than file_backups_encryption_key (vault_backup_encryption_key)" in told
@@ -172,12 +172,13 @@ def test_another_key_and_a_full_disk_are_sentences(droplet):
     assert "the disk of this droplet is full" in here.refused("litefarm-file-backup")
 
 
-def test_storage_that_is_down_is_a_sentence_within_two_minutes(droplet):
+def test_storage_that_is_down_is_a_sentence_within_a_minute(droplet):
     here = droplet("files", sets=[{"tag": "images", "paths": ["/srv/litefarm/images"]}], repository="s3:https://127.0.0.1:9/farm-backups/files")
+    here.do("sed -i 's/^ANSWER_SECONDS = 60$/ANSWER_SECONDS = 10/' /usr/local/lib/litefarm/litefarm_files.py")
     began = time.monotonic()
     told = here.refused("AWS_ACCESS_KEY_ID=a AWS_SECRET_ACCESS_KEY=b litefarm-file-backup")
     assert told == "<3>The copy of files failed: the object storage storage.example does not answer: copies are made again at the next run."
-    assert time.monotonic() - began < 150
+    assert time.monotonic() - began < 40
     status = here.status()
     assert (status["result"], status["tags"]) == ("failed", {})
 

@@ -140,7 +140,19 @@ def test_a_lock_is_waited_for(programs, settings):
         return subprocess.CompletedProcess(words, code, b"[]", said)
 
     restic = programs.litefarm_files.Restic(settings(lock_wait_seconds=100), run, slept.append)
-    assert restic.snapshots() == [] and slept == [5.0]
+    assert restic.snapshots() == [] and slept == [0.0]
+
+
+def test_a_lock_is_not_waited_for_for_ever(programs, settings):
+    slept = []
+
+    def run(words, **_options):
+        return subprocess.CompletedProcess(words, 0 if "unlock" in words else 1, b"", b"repository is already locked by PID 7 on x")
+
+    with pytest.raises(programs.litefarm_files.Locked, match="another droplet holds the repository's lock"):
+        programs.litefarm_files.Restic(settings(), run, slept.append).snapshots()
+    # Once more after a stale lock may have gone.
+    assert slept == [0.0]
 
 
 # ---- Redis
