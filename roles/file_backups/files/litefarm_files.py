@@ -239,5 +239,7 @@ def is_empty(path: pathlib.Path) -> bool:
 
 def remove(folder: pathlib.Path) -> None:
     """What an earlier run left."""
-    if folder.exists():
+    if folder.is_dir() and not folder.is_symlink():
         shutil.rmtree(folder)
+    elif os.path.lexists(folder):
+        folder.unlink()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import errno
 import os
 import pathlib
 import shutil
@@ -65,6 +66,17 @@ def listing(restic: Restic, tag: str, host: str) -> str:
             shown = (str(size[0]), files.megabytes(size[1])) if size else ("-", "-")
             rows.append((name, droplet, files.shown(files.moment(each["time"])), *shown, each["id"][:8]))
     return table(rows)
+
+
+def move(source: pathlib.Path, destination: pathlib.Path) -> None:
+    """A folder of a container's image cannot be renamed, although it seems to be on one file system."""
+    try:
+        source.rename(destination)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        subprocess.run(["cp", "--archive", "--no-target-directory", str(source), str(destination)], stdin=subprocess.DEVNULL, check=True)
+        files.remove(source)
 
 
 class Restore:
@@ -137,7 +149,7 @@ class Restore:
                 target.rmdir()
             else:
                 kept = target.with_name(f"{target.name}.before-{self.now}")
-                target.rename(kept)
+                move(target, kept)
         restored.rename(target)
         return kept
 
@@ -148,7 +160,7 @@ class Restore:
         if kept:
             kept.mkdir(mode=0o700)
             for entry in old:
-                entry.rename(kept / entry.name)
+                move(entry, kept / entry.name)
         for entry in list(restored.iterdir()):
             entry.rename(target / entry.name)
         found = restored.stat()
@@ -208,6 +220,9 @@ def main() -> int:
         with files.only_one():
             for line in Restore(settings, restic).do(arguments.tag, arguments.host or settings.host, at, arguments.target, arguments.replace):
                 print(line)
+    except subprocess.CalledProcessError as error:
+        print(f"The restore was not finished: what is there cannot be kept ({error}).", file=sys.stderr)
+        return 1
     except OSError as error:
         print(f"The restore was not finished: {error.strerror or error} ({error.filename or 'disk'}).", file=sys.stderr)
         return 1

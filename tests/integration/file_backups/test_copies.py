@@ -76,6 +76,14 @@ def test_what_is_there_is_refused_or_kept(droplet):
     assert here.do("ls -a /srv/litefarm").split() == [".", "..", "images", here.do("ls -d /srv/litefarm/images.*").rsplit("/", 1)[1]]
 
 
+def test_a_folder_of_the_image_is_kept_as_well(droplet):
+    """As a lab's droplet is one: no container renames what came with its image."""
+    here = droplet("files", sets=[{"tag": "images", "paths": ["/usr/share/keyrings"]}])
+    here.do("litefarm-file-backup; chown 7 /usr/share/keyrings; litefarm-restore-files images --replace")
+    assert here.do("stat -c %u /usr/share/keyrings /usr/share/keyrings.before-*") == "0\n7"
+    assert here.do("ls -A /usr/share/keyrings") == here.do("ls -A /usr/share/keyrings.before-*")
+
+
 def test_a_copy_is_found_by_time_and_by_host(droplet):
     images = [{"tag": "images", "paths": ["/srv/litefarm/images"]}]
     here = droplet("files", sets=images)
