@@ -45,7 +45,10 @@ SENTENCES = (
         r"wrong password|no key found|ciphertext verification failed",
         "the repository {repository} was encrypted with another key than file_backups_encryption_key (vault_backup_encryption_key)",
     ),
-    (r"specified bucket does not exist|NoSuchBucket", "the object storage has no bucket {bucket}: create it with playbooks/storage.yml, or correct file_backups_bucket"),
+    (
+        r"specified bucket does not exist|NoSuchBucket",
+        "the object storage has no bucket {bucket}: create it with playbooks/storage.yml, or correct file_backups_bucket",
+    ),
     (
         r"Access ?Denied|SignatureDoesNotMatch|InvalidAccessKeyId|access key id you provided|403 Forbidden|Forbidden",
         "the object storage refuses the key for the bucket {bucket}: check file_backups_access_key_id (vault_backup_access_key_id) and its rights",
@@ -54,7 +57,8 @@ SENTENCES = (
     (r"RequestTimeTooSkewed|difference between the request time", "the clock of this droplet is wrong: check systemd-timesyncd"),
     (r"x509", "the certificate of the object storage {endpoint} is not trusted: check litefarm_ca_certificates"),
     (
-        r"connection refused|no such host|i/o timeout|connection reset|network is unreachable|no route to host|dial tcp|timed out|\b50[0234] [A-Z]|unexpected EOF|SlowDown|ServiceUnavailable",
+        r"connection refused|no such host|i/o timeout|connection reset|network is unreachable|no route to host|dial tcp|timed out"
+        r"|\b50[0234] [A-Z]|unexpected EOF|SlowDown|ServiceUnavailable",
         "the object storage {endpoint} does not answer: copies are made again at the next run",
     ),
 )
@@ -90,7 +94,8 @@ class Settings:
         except PermissionError as error:
             raise Error(f"{error.filename} may be read by root only: use sudo.") from error
         except OSError as error:
-            raise Error(f"{folder} has no {pathlib.Path(error.filename or '').name}: this droplet has no copies, run site.yml with file_backups_bucket set.") from error
+            name = pathlib.Path(error.filename or "").name
+            raise Error(f"{folder} has no {name}: this droplet has no copies, run site.yml with file_backups_bucket set.") from error
         environment = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
         return cls(**settings, environment=environment)
 

@@ -10,6 +10,7 @@ import datetime
 import errno
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -25,7 +26,7 @@ def point_in_time(text: str) -> datetime.datetime | None:
     if text == "latest":
         return None
     try:
-        found = datetime.datetime.fromisoformat(text.strip().removesuffix("UTC").strip() + "+00:00" if text.strip().endswith("UTC") else text.replace("Z", "+00:00"))
+        found = datetime.datetime.fromisoformat(re.sub(r"\s*(UTC|Z)$", "+00:00", text.strip()))
     except ValueError as error:
         raise Error(f'--at {text} is no time: write it as "2026-11-27 10:00:00 UTC", or latest.') from error
     if found.tzinfo is None:
@@ -93,7 +94,8 @@ class Restore:
             return {path: pathlib.Path(os.path.abspath(target) + path) for path in paths}
         if each is None:
             tags = ", ".join(found["tag"] for found in self.settings.sets) or "nothing"
-            raise Error(f"This droplet has no {(snapshot.get('tags') or [''])[0]} of its own (it has {tags}): say with --target into which folder it goes.")
+            own = (snapshot.get("tags") or [""])[0]
+            raise Error(f"This droplet has no {own} of its own (it has {tags}): say with --target into which folder it goes.")
         if each.get("restore_to"):
             return {paths[0]: pathlib.Path(each["restore_to"])}
         return {path: pathlib.Path(path) for path in paths}
@@ -114,7 +116,8 @@ class Restore:
             raise Error(f"docker does not say whether the container {container} runs: {done.stderr.strip()[:300] or 'no reason given'}.")
         if done.stdout.strip() == "true":
             raise Error(
-                f"The container {container} is running: stop it (`docker stop {container}`), repeat this command, and start it again (`docker start {container}`)."
+                f"The container {container} is running: stop it (`docker stop {container}`), repeat this command, "
+                f"and start it again (`docker start {container}`)."
             )
 
     def refuse_to_overwrite(self, targets: dict[str, pathlib.Path], replace: bool) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import concurrent.futures
 import time
 
+RESTIC = "export RESTIC_REPOSITORY=/shared/repository RESTIC_PASSWORD_FILE=/etc/litefarm/file-backup/password"
 FILL = "seq 500 | sed 's/^/lpush bull:q:wait /' | redis-cli -e > /dev/null"
 
 
@@ -95,7 +96,8 @@ def test_a_copy_is_found_by_time_and_by_host(droplet):
     other.do(f"litefarm-restore-files images --host files --at '{between}' --target /tmp/x")
     assert other.do("cat /tmp/x/a.png") == "one"
     assert "has no time zone" in other.refused("litefarm-restore-files images --host files --at '2026-11-27 10:00:00'")
-    assert "There is no copy of images from before 2020-01-01 00:00:00 UTC" in other.refused("litefarm-restore-files images --host files --at '2020-01-01 00:00:00 UTC'")
+    told = other.refused("litefarm-restore-files images --host files --at '2020-01-01 00:00:00 UTC'")
+    assert "There is no copy of images from before 2020-01-01 00:00:00 UTC" in told
     rows = [line.split() for line in other.do("litefarm-restore-files --list").splitlines()]
     assert rows[0] == ["TAG", "HOST", "TIME", "FILES", "SIZE", "ID"] and [row[:2] for row in rows[1:]] == [["images", "files"]] * 2
     assert "This droplet has no" not in other.do("litefarm-restore-files images --host files --replace")
@@ -131,8 +133,10 @@ def test_the_lock_of_a_killed_run_is_no_obstacle(droplet):
     here = droplet("files", sets=[{"tag": "images", "paths": ["/srv/litefarm/images"]}], maintains=True)
     here.do("litefarm-file-backup")
     here.do("head -c 60000000 /dev/urandom > /srv/litefarm/images/big")
-    environment = "RESTIC_REPOSITORY=/shared/repository RESTIC_PASSWORD_FILE=/etc/litefarm/file-backup/password"
-    here.do(f"{environment} restic backup --limit-upload 500 /srv/litefarm/images > /dev/null 2>&1 & copy=$!; for i in $(seq 100); do [ \"$(ls /shared/repository/locks)\" ] && break; sleep 0.1; done; kill -KILL $copy")
+    here.do(
+        f"{RESTIC}\nrestic backup --limit-upload 500 /srv/litefarm/images > /dev/null 2>&1 & copy=$!; "
+        '{ until [ "$(ls /shared/repository/locks)" ]; do sleep 0.1; done; kill -KILL $copy; }'
+    )
     assert here.do("ls /shared/repository/locks | wc -l") == "1"
     here.do("rm -f /var/lib/litefarm/file-backup/maintenance.json && litefarm-file-backup")
     assert here.status()["maintenance"]["result"] == "ok"
@@ -143,8 +147,10 @@ def test_old_copies_go_by_the_rule_of_their_tag(droplet):
     sets = [{"tag": "images", "paths": ["/srv/litefarm/images"]}, {"tag": "dumps", "paths": ["/srv/litefarm/dumps"]}]
     here = droplet("files", sets=sets, maintains=True, keep={"daily": 2}, keep_by_tag={"dumps": {"daily": 0, "weekly": 3}}, check_parts=1)
     here.do("mkdir /srv/litefarm/dumps && echo d > /srv/litefarm/dumps/d")
-    environment = "RESTIC_REPOSITORY=/shared/repository RESTIC_PASSWORD_FILE=/etc/litefarm/file-backup/password"
-    here.do(f"export {environment}; restic init; for tag in images dumps; do for day in 05 06 13; do restic backup --host files --tag $tag --time \"2026-01-$day 01:00:00\" /srv/litefarm/$tag; done; done")
+    here.do(
+        f"{RESTIC}; restic init; for tag in images dumps; do for day in 05 06 13; do "
+        'restic backup --host files --tag $tag --time "2026-01-$day 01:00:00" /srv/litefarm/$tag; done; done'
+    )
     here.do("litefarm-file-backup --accept images --accept dumps")
     times = [tuple(line.split()[i] for i in (0, 2)) for line in here.do("litefarm-restore-files --list").splitlines()[1:]]
     assert [time_ for tag, time_ in times if tag == "images"][:-1] == ["2026-01-13"]
@@ -159,7 +165,8 @@ def test_old_copies_go_by_the_rule_of_their_tag(droplet):
 def test_a_damaged_repository_is_told(droplet):
     here = droplet("files", sets=[{"tag": "images", "paths": ["/srv/litefarm/images"]}], maintains=True, check_parts=1)
     here.do("head -c 3000000 /dev/urandom > /srv/litefarm/images/a && litefarm-file-backup")
-    here.do("rm /var/lib/litefarm/file-backup/maintenance.json; f=$(find /shared/repository/data -type f -size +1000k | head -1); chmod u+w $f; printf X | dd of=$f bs=1 seek=5000 conv=notrunc 2> /dev/null")
+    here.do("rm /var/lib/litefarm/file-backup/maintenance.json")
+    here.do("f=$(find /shared/repository/data -type f -size +1000k | head -1); chmod u+w $f; printf X | dd of=$f bs=1 seek=5000 conv=notrunc 2> /dev/null")
     told = here.refused("litefarm-file-backup")
     assert "maintenance: the repository is damaged, or cannot be read (part 1 of 1)" in told
     assert here.status()["tags"]["images"]["result"] == "ok"
@@ -202,7 +209,8 @@ def test_a_volume_gets_its_files_back_in_place(droplet):
 
 def test_the_password_is_in_no_process_list_and_not_in_the_repository(droplet):
     here = droplet("files", sets=[{"tag": "images", "paths": ["/srv/litefarm/images"]}])
-    here.do("echo canary-4711 > /srv/litefarm/images/a.png; (while :; do cat /proc/[0-9]*/cmdline 2> /dev/null | tr '\\0' ' '; sleep 0.02; done > /tmp/seen) & litefarm-file-backup; kill $!")
+    here.do("echo canary-4711 > /srv/litefarm/images/a.png")
+    here.do("(while :; do cat /proc/[0-9]*/cmdline 2> /dev/null | tr '\\0' ' '; sleep 0.02; done > /tmp/seen) & litefarm-file-backup; kill $!")
     assert here.do("grep -ac 'restic' /tmp/seen") != "0"
     assert here.call("grep -aq correct-horse /tmp/seen").returncode == 1
     assert here.call("grep -raq -e canary-4711 -e correct-horse /shared/repository").returncode == 1
