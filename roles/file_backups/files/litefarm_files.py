@@ -21,7 +21,7 @@ CONFIG = pathlib.Path("/etc/litefarm/file-backup")
 STATE = pathlib.Path("/var/lib/litefarm/file-backup")
 STATUS = pathlib.Path("/var/lib/litefarm/file-backup.json")
 # The answer to a question about the repository; restic itself tries for a quarter of an hour.
-ANSWER_SECONDS = 120
+ANSWER_SECONDS = 60
 MEGABYTE = 1_000_000
 
 
@@ -57,8 +57,8 @@ SENTENCES = (
     (r"RequestTimeTooSkewed|difference between the request time", "the clock of this droplet is wrong: check systemd-timesyncd"),
     (r"x509", "the certificate of the object storage {endpoint} is not trusted: check litefarm_ca_certificates"),
     (
-        r"connection refused|no such host|i/o timeout|connection reset|network is unreachable|no route to host|dial tcp|timed out|\b50[0234] [A-Z]"
-        r"|unexpected EOF|SlowDown|ServiceUnavailable",
+        r"connection refused|no such host|i/o timeout|connection reset|network is unreachable|no route to host|dial tcp|timed out"
+        r"|\b50[0234] [A-Z]|unexpected EOF|SlowDown|ServiceUnavailable",
         "the object storage {endpoint} does not answer: copies are made again at the next run",
     ),
 )
@@ -111,7 +111,8 @@ class Restic:
 
     def call(self, *words: str, seconds: float | None = None) -> subprocess.CompletedProcess:
         options = ["--cacert", self.settings.ca_file] if self.settings.ca_file else []
-        environment = {**os.environ, **self.settings.environment, "LC_ALL": "C.UTF-8"}
+        # With --json it would otherwise report its progress sixty times a second.
+        environment = {**os.environ, **self.settings.environment, "LC_ALL": "C.UTF-8", "RESTIC_PROGRESS_FPS": "0.02"}
         try:
             return self.run(["restic", *options, *words], stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds, env=environment, check=False)
         except FileNotFoundError as error:
@@ -148,16 +149,18 @@ class Restic:
         return done.stdout.decode(errors="replace")
 
     def patiently(self, work):
-        """Work that needs the repository's lock. A run that was killed leaves a lock, which restic knows to be stale at once or after 30 minutes."""
+        """Work that needs the repository's lock. A run that was killed leaves one, which restic knows to be stale at once or after 30 minutes."""
         deadline = time.monotonic() + self.settings.lock_wait_seconds
+        pause = 0.0
         while True:
-            self.ask("unlock", seconds=ANSWER_SECONDS)
             try:
                 return work()
             except Locked:
-                if time.monotonic() >= deadline:
+                if pause and time.monotonic() >= deadline:
                     raise
-                self.sleep(min(30.0, max(1.0, self.settings.lock_wait_seconds / 20)))
+                self.sleep(pause)
+                pause = min(30.0, max(1.0, self.settings.lock_wait_seconds / 20))
+                self.ask("unlock", seconds=ANSWER_SECONDS)
 
     def snapshots(self, tag: str = "", host: str = "") -> list[dict]:
         """Oldest first."""
@@ -165,12 +168,19 @@ class Restic:
         found = self.patiently(lambda: json.loads(self.ask(*words, seconds=ANSWER_SECONDS)) or [])
         return sorted(found, key=lambda each: moment(each["time"]))
 
+    @staticmethod
+    def noted_size(snapshot: dict) -> tuple[int, int] | None:
+        """Files and bytes as restic 0.17 and later note them in the snapshot."""
+        found = snapshot.get("summary")
+        return (found["total_files_processed"], found["total_bytes_processed"]) if found else None
+
     def size(self, snapshot: dict) -> tuple[int, int]:
         """Files and bytes of a snapshot when it is restored."""
-        # restic 0.14 prints a line of text before the JSON of `stats`.
-        lines = self.ask("stats", "--json", "--mode", "restore-size", snapshot["id"]).splitlines()
-        found = json.loads(next(line for line in lines if line.startswith("{")))
-        return found.get("total_file_count", 0), found.get("total_size", 0)
+        noted = self.noted_size(snapshot)
+        if noted:
+            return noted
+        found = json.loads(self.ask("stats", "--json", "--mode", "restore-size", snapshot["id"]))
+        return found["total_file_count"], found["total_size"]
 
 
 def moment(text: str) -> datetime.datetime:
@@ -187,7 +197,7 @@ def shown(time_: datetime.datetime) -> str:
 
 
 def megabytes(number: int) -> str:
-    return f"{number / MEGABYTE:.1f} MB"
+    return f"{number / MEGABYTE:.1f} MB" if number >= MEGABYTE // 10 else f"{number / 1000:.1f} kB"
 
 
 def write_json(path: pathlib.Path, content: dict) -> None:
@@ -234,5 +244,7 @@ def is_empty(path: pathlib.Path) -> bool:
 
 def remove(folder: pathlib.Path) -> None:
     """What an earlier run left."""
-    if folder.exists():
+    if folder.is_dir() and not folder.is_symlink():
         shutil.rmtree(folder)
+    elif os.path.lexists(folder):
+        folder.unlink()

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import errno
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -24,9 +26,7 @@ def point_in_time(text: str) -> datetime.datetime | None:
     if text == "latest":
         return None
     try:
-        plain = text.strip()
-        zoned = plain.removesuffix("UTC").strip() + "+00:00" if plain.endswith("UTC") else plain.replace("Z", "+00:00")
-        found = datetime.datetime.fromisoformat(zoned)
+        found = datetime.datetime.fromisoformat(re.sub(r"\s*(UTC|Z)$", "+00:00", text.strip()))
     except ValueError as error:
         raise Error(f'--at {text} is no time: write it as "2026-11-27 10:00:00 UTC", or latest.') from error
     if found.tzinfo is None:
@@ -56,12 +56,28 @@ def listing(restic: Restic, tag: str, host: str) -> str:
     found = restic.snapshots(tag, host)
     if not found:
         return "There are no copies yet."
+    kinds: dict[tuple[str, str], list[dict]] = {}
+    for each in found:
+        kinds.setdefault(((each.get("tags") or ["-"])[0], each["hostname"]), []).append(each)
     rows = [("TAG", "HOST", "TIME", "FILES", "SIZE", "ID")]
-    for each in sorted(found, key=lambda each: ((each.get("tags") or [""])[0], each["hostname"], files.moment(each["time"]))):
-        number, size = restic.size(each)
-        tag, when = (each.get("tags") or [""])[0], files.shown(files.moment(each["time"]))
-        rows.append((tag, each["hostname"], when, str(number), files.megabytes(size), each["id"][:8]))
+    for (name, droplet), copies in sorted(kinds.items()):
+        for each in copies:
+            # An older restic has to read a whole copy for its size, so it does for the newest.
+            size = restic.size(each) if each is copies[-1] else restic.noted_size(each)
+            shown = (str(size[0]), files.megabytes(size[1])) if size else ("-", "-")
+            rows.append((name, droplet, files.shown(files.moment(each["time"])), *shown, each["id"][:8]))
     return table(rows)
+
+
+def move(source: pathlib.Path, destination: pathlib.Path) -> None:
+    """A folder of a container's image cannot be renamed, although it seems to be on one file system."""
+    try:
+        source.rename(destination)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        subprocess.run(["cp", "--archive", "--no-target-directory", str(source), str(destination)], stdin=subprocess.DEVNULL, check=True)
+        files.remove(source)
 
 
 class Restore:
@@ -78,7 +94,8 @@ class Restore:
             return {path: pathlib.Path(os.path.abspath(target) + path) for path in paths}
         if each is None:
             tags = ", ".join(found["tag"] for found in self.settings.sets) or "nothing"
-            raise Error(f"This droplet has no {(snapshot.get('tags') or [''])[0]} of its own (it has {tags}): say with --target into which folder it goes.")
+            own = (snapshot.get("tags") or [""])[0]
+            raise Error(f"This droplet has no {own} of its own (it has {tags}): say with --target into which folder it goes.")
         if each.get("restore_to"):
             return {paths[0]: pathlib.Path(each["restore_to"])}
         return {path: pathlib.Path(path) for path in paths}
@@ -99,8 +116,8 @@ class Restore:
             raise Error(f"docker does not say whether the container {container} runs: {done.stderr.strip()[:300] or 'no reason given'}.")
         if done.stdout.strip() == "true":
             raise Error(
-                f"The container {container} is running: stop it (`docker stop {container}`), repeat this command, and start it again "
-                f"(`docker start {container}`)."
+                f"The container {container} is running: stop it (`docker stop {container}`), repeat this command, "
+                f"and start it again (`docker start {container}`)."
             )
 
     def refuse_to_overwrite(self, targets: dict[str, pathlib.Path], replace: bool) -> None:
@@ -135,7 +152,7 @@ class Restore:
                 target.rmdir()
             else:
                 kept = target.with_name(f"{target.name}.before-{self.now}")
-                target.rename(kept)
+                move(target, kept)
         restored.rename(target)
         return kept
 
@@ -146,7 +163,7 @@ class Restore:
         if kept:
             kept.mkdir(mode=0o700)
             for entry in old:
-                entry.rename(kept / entry.name)
+                move(entry, kept / entry.name)
         for entry in list(restored.iterdir()):
             entry.rename(target / entry.name)
         found = restored.stat()
@@ -217,6 +234,9 @@ def main() -> int:
         with files.only_one():
             for line in Restore(settings, restic).do(arguments.tag, arguments.host or settings.host, at, arguments.target, arguments.replace):
                 print(line)
+    except subprocess.CalledProcessError as error:
+        print(f"The restore was not finished: what is there cannot be kept ({error}).", file=sys.stderr)
+        return 1
     except OSError as error:
         print(f"The restore was not finished: {error.strerror or error} ({error.filename or 'disk'}).", file=sys.stderr)
         return 1

@@ -64,9 +64,8 @@ class Droplet:
     def __init__(self, image: str, shared: pathlib.Path, host: str, **settings):
         self.host = host
         self.name = f"litefarm-test-files-{uuid.uuid4().hex[:8]}"
-        self.engine(
-            "run", "--detach", "--init", "--label", LABEL, "--name", self.name, "--volume", f"{shared}:/shared", "--tmpfs", "/small:size=64k", image, "sleep", "infinity"
-        )
+        options = ["--init", "--label", LABEL, "--name", self.name, "--volume", f"{shared}:/shared", "--tmpfs", "/small:size=64k"]
+        self.engine("run", "--detach", *options, image, "sleep", "infinity")
         self.write("/usr/local/lib/litefarm/litefarm_files.py", (FILES / "litefarm_files.py").read_text())
         self.write("/usr/local/sbin/litefarm-file-backup", PYTHON + (FILES / "backup.py").read_text(), "755")
         self.write("/usr/local/sbin/litefarm-restore-files", PYTHON + (FILES / "restore.py").read_text(), "755")
@@ -98,7 +97,11 @@ class Droplet:
             **settings,
         }
         self.write("/etc/litefarm/file-backup/settings.json", json.dumps(values))
-        environment = {"RESTIC_REPOSITORY": repository, "RESTIC_PASSWORD_FILE": "/etc/litefarm/file-backup/password", "RESTIC_CACHE_DIR": "/var/cache/litefarm-restic"}
+        environment = {
+            "RESTIC_REPOSITORY": repository,
+            "RESTIC_PASSWORD_FILE": "/etc/litefarm/file-backup/password",
+            "RESTIC_CACHE_DIR": "/var/cache/litefarm-restic",
+        }
         self.write("/etc/litefarm/file-backup/environment", "".join(f"{name}={value}\n" for name, value in environment.items()), "600")
 
     def write(self, path: str, text: str, mode: str = "644") -> None:
@@ -133,7 +136,8 @@ class Droplet:
 
 @pytest.fixture(scope="session")
 def image():
-    return Images(docker.from_env(), settings_from(os.environ)).built("file_backups", "file-backups", {}, what="image of the tests for copies of files")
+    images = Images(docker.from_env(), settings_from(os.environ))
+    return images.built("file_backups", "file-backups", {}, what="image of the tests for copies of files")
 
 
 @pytest.fixture

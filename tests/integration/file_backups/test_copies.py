@@ -8,6 +8,7 @@ from __future__ import annotations
 import concurrent.futures
 import time
 
+RESTIC = "export RESTIC_REPOSITORY=/shared/repository RESTIC_PASSWORD_FILE=/etc/litefarm/file-backup/password"
 FILL = "seq 500 | sed 's/^/lpush bull:q:wait /' | redis-cli -e > /dev/null"
 
 
@@ -67,6 +68,13 @@ def test_what_copies_leave_out_stays_on_the_droplet(droplet):
     assert here.do("cat /srv/history/releases /srv/history/lock.json") == "old\nheld"
 
 
+def test_the_password_is_in_no_process_list_and_not_in_the_repository(droplet):
+    here = droplet("files", sets=[{"tag": "images", "paths": ["/srv/litefarm/images"]}])
+    here.do("echo canary-4711 > /srv/litefarm/images/a.png")
+    here.do("(while :; do cat /proc/[0-9]*/cmdline 2> /dev/null | tr '\\0' ' '; sleep 0.02; done > /tmp/seen) & litefarm-file-backup; kill $!")
+    assert here.do("grep -ac 'restic' /tmp/seen") != "0"
+    assert here.call("grep -aq correct-horse /tmp/seen").returncode == 1
+    assert here.call("grep -raq -e canary-4711 -e correct-horse /shared/repository").returncode == 1
 def test_storage_that_is_down_is_a_sentence_within_the_time_of_an_answer(droplet):
     here = droplet("files", sets=[{"tag": "images", "paths": ["/srv/litefarm/images"]}], repository="s3:https://127.0.0.1:9/farm-backups/files")
     here.do("sed -i 's/^ANSWER_SECONDS = .*/ANSWER_SECONDS = 10/' /usr/local/lib/litefarm/litefarm_files.py")
@@ -76,11 +84,3 @@ def test_storage_that_is_down_is_a_sentence_within_the_time_of_an_answer(droplet
     assert time.monotonic() - began < 60
     status = here.status()
     assert (status["result"], status["tags"]) == ("failed", {})
-
-
-def test_the_password_is_in_no_process_list_and_not_in_the_repository(droplet):
-    here = droplet("files", sets=[{"tag": "images", "paths": ["/srv/litefarm/images"]}])
-    here.do("echo canary-4711 > /srv/litefarm/images/a.png; (while :; do cat /proc/[0-9]*/cmdline 2> /dev/null | tr '\\0' ' '; sleep 0.02; done > /tmp/seen) & litefarm-file-backup; kill $!")
-    assert here.do("grep -ac 'restic' /tmp/seen") != "0"
-    assert here.call("grep -aq correct-horse /tmp/seen").returncode == 1
-    assert here.call("grep -raq -e canary-4711 -e correct-horse /shared/repository").returncode == 1

@@ -20,6 +20,7 @@ import pytest
 KEY = "k" * 64
 SECRETS = {"file_backups_encryption_key": KEY, "file_backups_access_key_id": "DO00", "file_backups_secret_access_key": "geheim-geheim"}
 ON = {**SECRETS, "file_backups_bucket": "farm-backups", "file_backups_path": "/beta/files", "file_backups_sets": [{"tag": "images", "paths": ["/srv/images"]}]}
+OPENING = "Fatal: unable to open config file: Stat: "
 DAY = "2026-11-{:02}T03:30:00.123456789Z"
 
 
@@ -92,8 +93,8 @@ def test_the_timer_makes_up_for_a_night_that_was_missed(render):
     ("said", "sentence"),
     [
         ("Fatal: wrong password or no key found", "was encrypted with another key"),
-        ("Fatal: unable to open config file: Stat: The specified bucket does not exist\nIs there a repository at the following location?", "has no bucket farm-backups"),
-        ("Fatal: unable to open config file: Stat: Access Denied.\nIs there a repository at the following location?", "refuses the key for the bucket farm-backups"),
+        (OPENING + "The specified bucket does not exist\nIs there a repository at the following location?", "has no bucket farm-backups"),
+        (OPENING + "Access Denied.\nIs there a repository at the following location?", "refuses the key for the bucket farm-backups"),
         ("Fatal: create repository failed: client.PutObject: Access Denied", "refuses the key"),
         ("Stat: Get \"https://s3.example\": dial tcp 1.2.3.4:443: connect: connection refused", "s3.example does not answer"),
         ("tls: failed to verify certificate: x509: certificate signed by unknown authority", "is not trusted"),
@@ -140,7 +141,19 @@ def test_a_lock_is_waited_for(programs, settings):
         return subprocess.CompletedProcess(words, code, b"[]", said)
 
     restic = programs.litefarm_files.Restic(settings(lock_wait_seconds=100), run, slept.append)
-    assert restic.snapshots() == [] and slept == [5.0]
+    assert restic.snapshots() == [] and slept == [0.0]
+
+
+def test_a_lock_is_not_waited_for_for_ever(programs, settings):
+    slept = []
+
+    def run(words, **_options):
+        return subprocess.CompletedProcess(words, 0 if "unlock" in words else 1, b"", b"repository is already locked by PID 7 on x")
+
+    with pytest.raises(programs.litefarm_files.Locked, match="another droplet holds the repository's lock"):
+        programs.litefarm_files.Restic(settings(), run, slept.append).snapshots()
+    # Once more after a stale lock may have gone.
+    assert slept == [0.0]
 
 
 # ---- Redis
@@ -227,7 +240,8 @@ def snapshot(day, host="files", tag="images", path="/srv/images"):
 def backup(programs, settings, tmp_path):
     def make(restic, **changes):
         (tmp_path / "images").mkdir(exist_ok=True)
-        return programs.backup.Backup(settings(sets=[{"tag": "images", "paths": [str(tmp_path / "images")]}], **changes), restic, tmp_path / "state", clock=lambda: 8e8)
+        sets = [{"tag": "images", "paths": [str(tmp_path / "images")]}]
+        return programs.backup.Backup(settings(sets=sets, **changes), restic, tmp_path / "state", clock=lambda: 8e8)
 
     return make
 
@@ -300,7 +314,12 @@ def test_the_newest_copy_that_is_not_younger(programs):
 
 @pytest.mark.parametrize(
     ("code", "out", "said", "refused"),
-    [(0, "true\n", "", "`docker stop redis`"), (0, "false\n", "", None), (1, "\n", "Error: No such object: redis", None), (1, "", "Cannot connect", "does not say")],
+    [
+        (0, "true\n", "", "`docker stop redis`"),
+        (0, "false\n", "", None),
+        (1, "\n", "Error: No such object: redis", None),
+        (1, "", "Cannot connect", "does not say"),
+    ],
 )
 def test_a_container_that_runs_keeps_its_files(programs, settings, code, out, said, refused):
     each = {"tag": "redis", "paths": ["/copy"], "restore_to": "/srv/redis", "container": "redis"}
