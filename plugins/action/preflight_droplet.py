@@ -113,9 +113,10 @@ class ActionModule(ControlNodeAction):
         _spec, defaults, inner = self._load_role("postgres")
         variables = {**defaults, **inner, **task_vars}
         templar = self._templar.copy_with_new_env(available_variables=variables)
-        new, reason = evaluate(templar, variables, "postgres_new_database")
+        wanted = [evaluate(templar, variables, name) for name in ("postgres_new_database", "postgres_recover")]
         # A value that is no boolean is told by the check of variables.
-        return [] if reason or boolean(new, strict=False) else [evaluate(templar, variables, "postgres__no_cluster")[0]]
+        fine = any(reason or boolean(value, strict=False) for value, reason in wanted)
+        return [] if fine else [evaluate(templar, variables, "postgres__no_cluster")[0]]
 
     def _wiring(self, task_vars):
         """Variables that the wiring defines for itself. One with a role's prefix must still be in the role's specs."""

@@ -213,6 +213,24 @@ class Restore:
         return lines
 
 
+def restore_missing(settings: Settings, restic: Restic) -> list[str]:
+    """Every folder of this droplet that is missing or empty, of which there is a copy of the droplet of this name."""
+    lines = []
+    try:
+        restic.ask("cat", "config", seconds=files.ANSWER_SECONDS)
+    except files.Missing:
+        return ["There are no copies yet."]
+    for each in settings.sets:
+        tag, places = each["tag"], [each["restore_to"]] if each.get("restore_to") else each["paths"]
+        if not all(not os.path.lexists(place) or files.is_empty(pathlib.Path(place)) for place in places):
+            lines.append(f"{', '.join(places)} is not empty, and stays as it is.")
+        elif not restic.snapshots(tag, settings.host):
+            lines.append(f"There is no copy of {tag} of {settings.host}.")
+        else:
+            lines += Restore(settings, restic).do(tag, settings.host, None, "", False)
+    return lines
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tag", nargs="?", default="", metavar="TAG", help="what to restore, such as images")
@@ -221,9 +239,10 @@ def main() -> int:
     parser.add_argument("--at", default="latest", metavar="TIME", help='the newest copy from before, such as "2026-11-27 10:00:00 UTC" (default: latest)')
     parser.add_argument("--target", default="", metavar="FOLDER", help="restore into this folder (default: where the files belong)")
     parser.add_argument("--replace", action="store_true", help="keep what is there under another name, and put the copy in its place")
+    parser.add_argument("--missing", action="store_true", help="restore every folder of this droplet that is missing or empty")
     arguments = parser.parse_args()
-    if not arguments.tag and not arguments.list:
-        parser.error("name a TAG, or use --list")
+    if not arguments.tag and not arguments.list and not arguments.missing:
+        parser.error("name a TAG, or use --list or --missing")
     try:
         settings = Settings.read()
         restic = Restic(settings)
@@ -232,8 +251,11 @@ def main() -> int:
             return 0
         at = point_in_time(arguments.at)
         with files.only_one():
-            for line in Restore(settings, restic).do(arguments.tag, arguments.host or settings.host, at, arguments.target, arguments.replace):
-                print(line)
+            if arguments.missing:
+                lines = restore_missing(settings, restic)
+            else:
+                lines = Restore(settings, restic).do(arguments.tag, arguments.host or settings.host, at, arguments.target, arguments.replace)
+            print("\n".join(lines))
     except subprocess.CalledProcessError as error:
         print(f"The restore was not finished: what is there cannot be kept ({error}).", file=sys.stderr)
         return 1
