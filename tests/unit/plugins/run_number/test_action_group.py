@@ -42,6 +42,8 @@ TASKS = """
   litefarm.platform.image_pull: {images: []}
 - name: packages
   litefarm.platform.packages: {name: []}
+- name: postgres_restore
+  litefarm.platform.postgres_restore: {state: finished}
 """
 
 
