@@ -1,0 +1,66 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A droplet that is gone comes back whole by one command. The last tests of the scenario, because they replace its droplets."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support import lab
+from tests.support.deployment import history
+
+APP, FILES = "litefarmapp", "litefarm-imaginary"
+RECOVER = "playbooks/recover.yml"
+PSQL = "docker exec -i -u 999 postgres psql -qAtX -v ON_ERROR_STOP=1 -U postgres -d litefarm -c %s"
+REDIS = "docker exec redis sh /etc/litefarm/redis-cli %s"
+
+
+@pytest.fixture
+def lose():
+    """Copies what is copied every night, and replaces a droplet with a fresh one."""
+
+    def copy_and_lose(name):
+        for droplet in (APP, FILES):
+            lab.connect(droplet).check_output("systemctl start litefarm-file-backup.service")
+        lab.lab("recreate", "--droplet", name)
+        return lab.connect(name)
+
+    return copy_and_lose
+
+
+def recovered(record_property):
+    unconfirmed = lab.playbook(RECOVER)
+    assert unconfirmed.status != 0 and "confirm=production" in unconfirmed.output
+    run = lab.playbook(RECOVER, "-e", "confirm=production")
+    record_property("recovered", f"{run.seconds:.0f} s")
+    assert run.status == 0, run.reasons
+
+
+def test_the_droplet_with_the_database_comes_back(lose, ask, record_property):
+    before = lab.connect(APP)
+    before.check_output("systemctl start litefarm-postgres-backup@incr.service")
+    before.check_output(PSQL, "CREATE TABLE public.kept (number int); INSERT INTO public.kept VALUES (42); SELECT pg_switch_wal()")
+    before.check_output("for i in $(seq 60); do ls /srv/litefarm/postgres/pgdata/pg_wal/archive_status | grep -q ready$ || exit 0; sleep 1; done; exit 1")
+    released = history()
+    app = lose(APP)
+    refused = lab.playbook("site.yml")
+    assert refused.status != 0 and "has no database" in refused.output, refused.reasons
+    recovered(record_property)
+    assert app.check_output(PSQL, "SELECT number FROM public.kept") == "42"
+    assert history()[: len(released)] == released
+    assert ask("app.litefarm.org").status == 200
+    assert "exists" in ask("api.app.litefarm.org", "/login/user/nobody@example.org").text
+    assert lab.playbook("playbooks/verify.yml").status == 0
+    app.check_output(PSQL, "DROP TABLE public.kept")
+
+
+def test_the_droplet_with_queues_and_files_comes_back(lose, ask, record_property):
+    before = lab.connect(FILES)
+    before.check_output("echo picture > /srv/litefarm/images/kept.webp && chmod 644 /srv/litefarm/images/kept.webp")
+    before.check_output(REDIS, "set bull:kept job")
+    files = lose(FILES)
+    recovered(record_property)
+    assert ask("image.litefarm.org", "/kept.webp").text == "picture\n"
+    assert files.check_output(REDIS, "get bull:kept").strip().strip('"') == "job"
+    assert lab.playbook("playbooks/verify.yml").status == 0
