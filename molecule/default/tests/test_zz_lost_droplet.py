@@ -42,13 +42,13 @@ def test_the_droplet_with_the_database_comes_back(lose, ask, record_property):
     before.check_output("systemctl start litefarm-postgres-backup@incr.service")
     before.check_output(PSQL, "CREATE TABLE public.kept (number int); INSERT INTO public.kept VALUES (42); SELECT pg_switch_wal()")
     before.check_output("for i in $(seq 60); do ls /srv/litefarm/postgres/pgdata/pg_wal/archive_status | grep -q ready$ || exit 0; sleep 1; done; exit 1")
-    released = history()
+    released = history(1000)
     app = lose(APP)
     refused = lab.playbook("site.yml")
     assert refused.status != 0 and "has no database" in refused.output, refused.reasons
     recovered(record_property)
     assert app.check_output(PSQL, "SELECT number FROM public.kept") == "42"
-    assert history()[: len(released)] == released
+    assert history(1000)[: len(released)] == released
     assert ask("app.litefarm.org").status == 200
     assert "exists" in ask("api.app.litefarm.org", "/login/user/nobody@example.org").text
     assert lab.playbook("playbooks/verify.yml").status == 0
