@@ -24,10 +24,10 @@ from .model import LABEL, ServiceError
 SOCKET = "/var/run/docker.sock"
 ATTEMPTS = 25  # at what the engine cannot do for a moment only
 ATTEMPTS_PAUSE = 0.2  # seconds
-# Between the exit of a crashing container and its next start.
-RESTARTING = "stopped container"
+# Between the exit of a crashing container and its next start; and right after its exit, which the engine has not noticed yet.
+RESTARTING = ("stopped container", "container not running")
 # Once in many thousand starts the runtime's own process dies before it becomes the wanted one, of which nothing has run then.
-STILLBORN = "read init-p: connection reset by peer"
+STILLBORN = ("read init-p: connection reset by peer",)
 CANNOT_RUN = 126  # the exit code of a command that the engine could not begin
 PATIENCE = 60  # seconds that an engine may take for a restart
 PATIENCE_PAUSE = 0.2  # seconds
@@ -259,7 +259,7 @@ class Engine:
         """
         for remaining in reversed(range(ATTEMPTS)):
             code, output, errors = self._execute(container_id, command, timeout, user, stdin)
-            if code != CANNOT_RUN or STILLBORN not in output + errors or not remaining:
+            if code != CANNOT_RUN or not remaining or not any(words in output + errors for words in STILLBORN):
                 return code, output, errors
             time.sleep(ATTEMPTS_PAUSE)
 
@@ -314,12 +314,12 @@ class Engine:
         return understood(path, content) if content.strip() else None
 
     def _change_soon(self, passing, what, method, path, body=None):
-        """A change that the engine may refuse for a moment, with these words."""
+        """A change that the engine may refuse for a moment, with some of these words."""
         for remaining in reversed(range(ATTEMPTS)):
             try:
                 return self._change(what, method, path, body)
             except ServiceError as error:
-                if passing not in str(error) or not remaining:
+                if not remaining or not any(words in str(error) for words in passing):
                     raise
             time.sleep(ATTEMPTS_PAUSE)
 

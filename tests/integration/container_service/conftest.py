@@ -187,6 +187,11 @@ class Service:
         assert result.get("failed"), result
         return result
 
+    def killed(self, **changes):
+        """The run dies at its fault point; one that does not get there says why."""
+        result = self.run(**changes)
+        assert result == {"killed": True}, result.get("msg", result)
+
     def get(self, path="/", timeout=10):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         try:

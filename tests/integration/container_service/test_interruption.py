@@ -16,7 +16,7 @@ import pytest
 def test_rolling_killed_at(service, load, step):
     service.rolling(settle=0.2, drain_timeout=1).good()
     with load() as requests:
-        assert service.run(image=service.images["2"], fault=step) == {"killed": True}
+        service.killed(image=service.images["2"], fault=step)
         service.good(image=service.images["2"])
     assert requests.failures == []
     assert service.get() == (200, "version 2")
@@ -28,7 +28,7 @@ def test_rolling_killed_at(service, load, step):
 @pytest.mark.parametrize("step", ["create", "stop", "start", "probe", "retire", "name"])
 def test_recreate_killed_at(service, step):
     service.recreate(settle=0.2).good()
-    assert service.run(image=service.images["2"], fault=step) == {"killed": True}
+    service.killed(image=service.images["2"], fault=step)
     service.good(image=service.images["2"])
     assert service.get() == (200, "version 2")
     assert service.containers() == {"": "running", ".previous.1": "exited"}
@@ -38,7 +38,7 @@ def test_recreate_killed_at(service, step):
 @pytest.mark.parametrize("step", ["halt", "back"])
 def test_recreate_killed_while_it_goes_back(service, step):
     service.recreate().good()
-    assert service.run(image=service.images["2"], env={"MODE": "exit"}, fault=step) == {"killed": True}
+    service.killed(image=service.images["2"], env={"MODE": "exit"}, fault=step)
     service.good()
     assert service.get() == (200, "version 1")
     assert service.containers() == {"": "running"}
