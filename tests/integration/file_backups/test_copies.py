@@ -84,3 +84,16 @@ def test_storage_that_is_down_is_a_sentence_within_the_time_of_an_answer(droplet
     assert time.monotonic() - began < 60
     status = here.status()
     assert (status["result"], status["tags"]) == ("failed", {})
+
+
+def test_a_new_droplet_gets_back_what_it_lacks_and_keeps_what_it_has(droplet):
+    sets = [{"tag": "images", "paths": ["/srv/litefarm/images"]}, {"tag": "dumps", "paths": ["/srv/dumps"]}]
+    lost = droplet("files", sets=sets)
+    lost.do("echo picture > /srv/litefarm/images/a.png && mkdir /srv/dumps && echo dump > /srv/dumps/one && litefarm-file-backup")
+    new = droplet("files", sets=sets)
+    new.do("mkdir /srv/dumps && echo own > /srv/dumps/own")
+    told = new.do("litefarm-restore-files --missing")
+    assert "Restored /srv/litefarm/images." in told and "/srv/dumps is not empty, and stays as it is." in told
+    assert new.do("cat /srv/litefarm/images/a.png; ls /srv/dumps") == "picture\nown"
+    assert "Restored" not in new.do("litefarm-restore-files --missing")
+    assert droplet("first", sets=sets, repository="/tmp/none").do("litefarm-restore-files --missing") == "There are no copies yet."
