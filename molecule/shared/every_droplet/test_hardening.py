@@ -11,12 +11,13 @@ import pytest
 
 from tests.support import lab
 
-USERS = {"postgres": 999, "redis": 999, "imaginary": 65534, "api": 1000, "export_scheduler": 1000, "webapp": 101}
+USERS = {"postgres": 999, "postgres_backup": 999, "redis": 999, "imaginary": 65534, "api": 1000, "export_scheduler": 1000, "webapp": 101}
 
 
 def services(droplet):
-    """The services that the droplet's groups say it has."""
-    return {group for group, members in lab.hosts(lab.environment_of(droplet.name)).items() if droplet.name in members and group in USERS}
+    """The services that the droplet's groups say it has. Backups go with the database."""
+    groups = {group for group, members in lab.hosts(lab.environment_of(droplet.name)).items() if droplet.name in members}
+    return (groups & set(USERS)) | ({"postgres_backup"} if "postgres" in groups else set())
 
 
 @pytest.fixture
