@@ -48,7 +48,7 @@ PLAYBOOKS = {
     "deploy": Playbook({"force": "bool"}, PREFLIGHT),
     "maintenance": Playbook({"state": "switch", "message": "text"}),
     "preflight": Playbook(FIRST_TIME, PREFLIGHT),
-    "recover": Playbook({"confirm": "text", "cluster": "text"}, PREFLIGHT),
+    "recover": Playbook({"confirm": "text", "cluster": "text", **FIRST_TIME}, PREFLIGHT),
     "restore": Playbook({"to": "text", "confirm": "text", "cluster": "text"}, PREFLIGHT),
     "rollback": Playbook({"to": "text", "force": "bool"}, PREFLIGHT),
     "rotate": Playbook({"secret": "text", "finish": "bool", "force": "bool"}, PREFLIGHT),
