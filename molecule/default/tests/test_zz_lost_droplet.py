@@ -42,7 +42,7 @@ def recovered(record_property):
 def test_the_droplet_with_the_database_comes_back(lose, ask, record_property):
     before = lab.connect(APP)
     before.check_output("systemctl start litefarm-postgres-backup@incr.service")
-    before.check_output(PSQL, "CREATE TABLE public.kept (number int); INSERT INTO public.kept VALUES (42); SELECT pg_switch_wal()")
+    before.check_output(PSQL, "DROP TABLE IF EXISTS public.kept; CREATE TABLE public.kept (number int); INSERT INTO public.kept VALUES (42); SELECT pg_switch_wal()")
     before.check_output("for i in $(seq 60); do ls /srv/litefarm/postgres/pgdata/pg_wal/archive_status | grep -q ready$ || exit 0; sleep 1; done; exit 1")
     released = history(1000)
     app = lose(APP)
