@@ -15,7 +15,7 @@ from tests.support.deployment import history
 APP, FILES = "litefarmapp", "litefarm-imaginary"
 RECOVER = "playbooks/recover.yml"
 PSQL = "docker exec -i -u 999 postgres psql -qAtX -v ON_ERROR_STOP=1 -U postgres -d litefarm -c %s"
-REDIS = "docker exec redis sh /etc/litefarm/redis-cli %s"
+REDIS = "docker exec redis sh /etc/litefarm/redis-cli "
 
 
 @pytest.fixture
@@ -61,9 +61,9 @@ def test_the_droplet_with_the_database_comes_back(lose, ask, record_property):
 def test_the_droplet_with_queues_and_files_comes_back(lose, ask, record_property):
     before = lab.connect(FILES)
     before.check_output("echo picture > /srv/litefarm/images/kept.webp && chmod 644 /srv/litefarm/images/kept.webp")
-    before.check_output(REDIS, "set bull:kept job")
+    before.check_output(REDIS + "set bull:kept job")
     files = lose(FILES)
     recovered(record_property)
     assert ask("image.litefarm.org", "/kept.webp").text == "picture\n"
-    assert files.check_output(REDIS, "get bull:kept").strip().strip('"') == "job"
+    assert files.check_output(REDIS + "get bull:kept").strip().strip('"') == "job"
     assert lab.playbook("playbooks/verify.yml").status == 0
