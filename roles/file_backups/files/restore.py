@@ -221,13 +221,15 @@ def restore_missing(settings: Settings, restic: Restic) -> list[str]:
     except files.Missing:
         return ["There are no copies yet."]
     for each in settings.sets:
-        tag, places = each["tag"], [each["restore_to"]] if each.get("restore_to") else each["paths"]
+        tag = each["tag"]
+        # A package may have put something into the folder already.
+        places = [each[name] for name in ("lost_without", "restore_to") if each.get(name)][:1] or each["paths"]
         if not all(not os.path.lexists(place) or files.is_empty(pathlib.Path(place)) for place in places):
             lines.append(f"{', '.join(places)} is not empty, and stays as it is.")
         elif not restic.snapshots(tag, settings.host):
             lines.append(f"There is no copy of {tag} of {settings.host}.")
         else:
-            lines += Restore(settings, restic).do(tag, settings.host, None, "", False)
+            lines += Restore(settings, restic).do(tag, settings.host, None, "", bool(each.get("lost_without")))
     return lines
 
 

@@ -96,4 +96,9 @@ def test_a_new_droplet_gets_back_what_it_lacks_and_keeps_what_it_has(droplet):
     assert "Restored /srv/litefarm/images." in told and "/srv/dumps is not empty, and stays as it is." in told
     assert new.do("cat /srv/litefarm/images/a.png; ls /srv/dumps") == "picture\nown"
     assert "Restored" not in new.do("litefarm-restore-files --missing")
+    new.do("rm -r /srv/litefarm/images/* && echo package > /srv/litefarm/images/b.png")
+    new.configure(sets=[{**sets[0], "lost_without": "/srv/litefarm/images/a.png"}])
+    new.do("litefarm-restore-files --missing")
+    assert new.do("cd /srv/litefarm && ls images && ls -d images.before-*/*").splitlines()[0] == "a.png"
+    assert new.do("cat /srv/litefarm/images.before-*/b.png") == "package"
     assert droplet("first", sets=sets, repository="/tmp/none").do("litefarm-restore-files --missing") == "There are no copies yet."
