@@ -103,7 +103,9 @@ class Restore:
     def refuse_while_running(self, each: dict, targets: dict[str, pathlib.Path]) -> None:
         """A server would write over what it did not read."""
         container = each.get("container")
-        if not container or pathlib.Path(each.get("restore_to") or "") not in targets.values():
+        place = pathlib.Path(each.get("restore_to") or "")
+        # No server has data in an empty folder: a new droplet's engine need not even run.
+        if not container or place not in targets.values() or not os.path.lexists(place) or files.is_empty(place):
             return
         try:
             done = self.run(
