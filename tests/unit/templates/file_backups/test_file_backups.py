@@ -321,12 +321,18 @@ def test_the_newest_copy_that_is_not_younger(programs):
         (1, "", "Cannot connect", "does not say"),
     ],
 )
-def test_a_container_that_runs_keeps_its_files(programs, settings, code, out, said, refused):
-    each = {"tag": "redis", "paths": ["/copy"], "restore_to": "/srv/redis", "container": "redis"}
+def test_a_container_that_runs_keeps_its_files(programs, settings, tmp_path, code, out, said, refused):
+    place = programs.restore.pathlib.Path(tmp_path / "redis")
+    each = {"tag": "redis", "paths": ["/copy"], "restore_to": str(place), "container": "redis"}
     restore = programs.restore.Restore(settings(), None, run=lambda words, **_o: subprocess.CompletedProcess(words, code, out, said))
+    # Nobody uses a folder that is missing or empty.
+    restore.refuse_while_running(each, {"/copy": place})
+    place.mkdir()
+    restore.refuse_while_running(each, {"/copy": place})
+    (place / "appendonlydir").mkdir()
     if refused:
         with pytest.raises(programs.litefarm_files.Error, match=refused):
-            restore.refuse_while_running(each, {"/copy": programs.restore.pathlib.Path("/srv/redis")})
+            restore.refuse_while_running(each, {"/copy": place})
     else:
-        restore.refuse_while_running(each, {"/copy": programs.restore.pathlib.Path("/srv/redis")})
+        restore.refuse_while_running(each, {"/copy": place})
     restore.refuse_while_running(each, {"/copy": programs.restore.pathlib.Path("/tmp/look")})
