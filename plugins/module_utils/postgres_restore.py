@@ -442,8 +442,7 @@ class Restore:
             return False
         if self.journal.done("aside"):
             return True
-        live = self._live()
-        return not (live and live.running)
+        return not self._serves(self._live())
 
     def _start_over(self, target):
         self._remove(self._server())
@@ -456,8 +455,7 @@ class Restore:
         self.reached("plan")
 
     def _plan(self, target):
-        live = self._live()
-        running = bool(live and live.running)
+        running = self._serves(self._live())
         repository, clusters = self._repository()
         now = self.clock.now()
         resolved = repository.resolve(target, now, running)
@@ -577,7 +575,7 @@ class Restore:
     def _stop(self, target):
         """The server in place ends, with all that it has written in the archive, and does not come back by itself."""
         live = self._live()
-        if live and live.running:
+        if self._serves(live):
             if target.kind == "latest" or (target.kind == "time" and target.time >= self.journal.data["plan"]["archived_until_epoch"]):
                 # A transaction after the target shows replay that it has reached it.
                 self._query(live.id, "SELECT txid_current()")
@@ -590,6 +588,9 @@ class Restore:
         else:
             if live:
                 self.engine.set_policy(live.id, "no")
+                # Without its data it is started again and again.
+                if live.running:
+                    self.engine.stop(live.id, STOP_TIMEOUT)
             if target.kind == "latest" and self._own_cluster() == self.journal.data["plan"]["cluster"]:
                 self._push_what_is_left()
         repository = self._look(self.journal.data["plan"]["cluster"])
@@ -811,6 +812,10 @@ class Restore:
         if following and following.running:
             raise RestoreError("A release of %s has not ended on the droplet: run site.yml first." % self.params["name"])
         return found.get(self.params["name"])
+
+    def _serves(self, live):
+        """Whether the server in place may write. One that the engine starts again and again does not."""
+        return bool(live and live.running and self.engine.inspect(live.id).running)
 
     def _serve_again(self):
         live = self._live()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 
 import pytest
 from ansible_collections.litefarm.platform.plugins.module_utils import postgres_restore
@@ -103,6 +104,16 @@ def test_what_is_lost_of_a_dead_server(droplet):
     lost = droplet.restore().plan()["lost"]
     assert lost[0] == "Everything that was written after 2026-11-27 11:59:50 UTC, when the archive got its last WAL."
     assert lost[1] == "1 WAL segments in %s have not reached the archive, and are put into it first." % (droplet.root / "pgdata")
+
+
+def test_a_server_that_is_started_again_and_again_without_its_data_is_stopped(droplet):
+    """As the engine does after `rm -rf pgdata`: no command runs in its container."""
+    shutil.rmtree(droplet.root / "pgdata")
+    droplet.seen["postgres"]["state"] = "restarting"
+    assert droplet.restore().plan()["running"] is False
+    droplet.restore().restore()
+    assert droplet.seen["postgres"]["state"] == "exited" and droplet.policies["postgres"] == "no"
+    assert droplet.content("pgdata") == "new"
 
 
 def test_wal_that_a_crashed_server_left_is_archived_first(droplet):
