@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 import threading
 import time
 
@@ -34,12 +35,12 @@ def sql(app):
     return lambda text: app.check_output(PSQL + "%s", text)
 
 
-def restore(target, **more):
-    return lab.playbook(RESTORE, "-e", json.dumps({"to": target, "confirm": "production", **more}))
+def restore(target, env=None):
+    return lab.playbook(RESTORE, "-e", json.dumps({"to": target, "confirm": "production"}), env=env)
 
 
-def restored(target, **more):
-    run = restore(target, **more)
+def restored(target):
+    run = restore(target)
     assert run.status == 0, run.reasons
     return run
 
@@ -141,9 +142,11 @@ def test_data_that_are_gone_come_back_but_for_some_seconds(app, sql, backup, ser
 def test_a_restore_that_is_killed_is_run_again(app, sql, backup, serves, step):
     sql("CREATE TABLE public.kept (number int); INSERT INTO public.kept VALUES (1)")
     try:
-        # sshd hands it to the module's process.
+        # sshd hands it to the module's process, over a connection that is opened after it was written.
         app.check_output(f"echo LITEFARM_FAULT_POINT={step} > /etc/environment")
-        assert restore("latest").status != 0
+        with tempfile.TemporaryDirectory() as sockets:
+            killed = restore("latest", {"ANSIBLE_SSH_CONTROL_PATH_DIR": sockets})
+        assert killed.status != 0 and "The database is not restored" in killed.output, killed.reasons
     finally:
         app.check_output("truncate --size=0 /etc/environment")
     answered = app.run(PSQL + '"SELECT number FROM public.kept"')
