@@ -12,10 +12,13 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.litefarm.platform.plugins.module_utils.verification.rows import duration
+from ansible_collections.litefarm.platform.plugins.plugin_utils.text_table import table
 
 display = Display()
 
-TITLES = ("LABEL", "NAME", "TYPE", "ENDED (UTC)", "AGE", "DATABASE", "IN BUCKET", "STATE")
+COLUMNS = {
+    "label": "LABEL", "name": "NAME", "type": "TYPE", "ended": "ENDED (UTC)", "age": "AGE", "size": "DATABASE", "repo_size": "IN BUCKET", "state": "STATE",
+}  # fmt: skip
 
 
 class ActionModule(ActionBase):
@@ -34,7 +37,7 @@ class ActionModule(ActionBase):
 def newest_lines(result):
     """The backup that was taken last, of the cluster in place."""
     backups = [backup for cluster in result["clusters"] if cluster["in_place"] for backup in cluster["backups"]]
-    return table([row(max(backups, key=lambda backup: backup["stop"]), result["time"])] if backups else [])
+    return table(COLUMNS, [row(max(backups, key=lambda backup: backup["stop"]), result["time"])] if backups else [])
 
 
 def lines(result):
@@ -46,7 +49,7 @@ def lines(result):
         if cluster["problem"]:
             said.append(cluster["problem"])
         else:
-            said += table([row(backup, result["time"]) for backup in cluster["backups"]])
+            said += table(COLUMNS, [row(backup, result["time"]) for backup in cluster["backups"]])
             said.append(span(cluster))
         said.append("")
     return said
@@ -59,16 +62,16 @@ def span(cluster):
 
 
 def row(backup, now):
-    return (
-        backup["label"],
-        backup["name"] or "-",
-        backup["type"],
-        moment(backup["stop"])[:16],
-        duration(max(0, int(now - backup["stop"]))),
-        size(backup["size"]),
-        size(backup["repo_size"]),
-        "damaged" if backup["damaged"] else "ok",
-    )
+    return {
+        "label": backup["label"],
+        "name": backup["name"] or "-",
+        "type": backup["type"],
+        "ended": moment(backup["stop"])[:16],
+        "age": duration(max(0, int(now - backup["stop"]))),
+        "size": size(backup["size"]),
+        "repo_size": size(backup["repo_size"]),
+        "state": "damaged" if backup["damaged"] else "ok",
+    }
 
 
 def moment(seconds):
@@ -81,10 +84,3 @@ def size(count):
             return "%.3g %s" % (count, unit)
         count /= 1000
     return "%.3g GB" % count
-
-
-def table(rows):
-    """Aligned lines, the titles first."""
-    cells = [TITLES, *rows]
-    widths = [max(len(line[index]) for line in cells) for index in range(len(TITLES))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in cells]

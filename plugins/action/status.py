@@ -14,6 +14,7 @@ from ansible_collections.litefarm.platform.plugins.module_utils.droplet_rules im
 from ansible_collections.litefarm.platform.plugins.module_utils.postgres_archive import explain
 from ansible_collections.litefarm.platform.plugins.module_utils.verification.rows import duration, shortened
 from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import ControlNodeAction
+from ansible_collections.litefarm.platform.plugins.plugin_utils.text_table import table
 
 display = Display()
 
@@ -67,13 +68,6 @@ class ActionModule(ControlNodeAction):
         display.display(head)
         for line, row in zip(lines, rows):
             display.display(line, color=COLOURS.get(row[telling]))
-
-
-def table(columns, rows):
-    """Aligned lines, the titles first."""
-    cells = [list(columns.values())] + [[str(each[key]) for key in columns] for each in rows]
-    widths = [max(len(line[index]) for line in cells) for index in range(len(columns))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in cells]
 
 
 def service_rows(droplets, order, history):

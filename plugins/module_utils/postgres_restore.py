@@ -36,6 +36,15 @@ TOOL = "postgres_restore_tool"
 BUILT = "litefarm.local/postgres:"  # the images that container_service builds
 LATEST = "latest"
 
+# Where a droplet has its database: options of every module that works on it, documented in doc_fragments/postgres_data.py.
+OPTIONS = dict(
+    name=dict(type="str", default="postgres"),
+    data_directory=dict(type="path", default="/srv/litefarm/postgres"),
+    credentials_directory=dict(type="path", default="/etc/litefarm/postgres"),
+    state_directory=dict(type="path", default="/var/lib/litefarm"),
+    uid=dict(type="int", default=999),
+)
+
 CLOCK_SKEW = 15 * 60  # seconds; object storages refuse more
 SPARE = 512 << 20  # bytes for the WAL that is replayed, and for a database that grew after the backup
 ASK_TIMEOUT = 120  # seconds
@@ -759,7 +768,7 @@ class Restore:
         self.journal.note(tables=int(tables))
 
     def _promote(self, target):
-        """The restored server leaves recovery on a timeline of its own, and ends cleanly. The archive hears of it after the swap only."""
+        """The restored server leaves recovery on a timeline of its own, and ends cleanly. It is archived only after the swap."""
         self.journal.note(promoting=True)
         server = self._running_server(target)
         limit, told = self.clock.monotonic() + PROMOTED_WITHIN, False

@@ -17,28 +17,9 @@ description:
 author:
   - LiteFarm platform maintainers (@LiteFarmOrg)
 extends_documentation_fragment:
+  - litefarm.platform.postgres_data
   - litefarm.platform.attributes.asks
 options:
-  name:
-    description: The service's name, which is its container's.
-    type: str
-    default: postgres
-  data_directory:
-    description: Directory of the droplet that has C(pgdata).
-    type: path
-    default: /srv/litefarm/postgres
-  credentials_directory:
-    description: Directory of the droplet with pgBackRest's configuration, and the script that calls it.
-    type: path
-    default: /etc/litefarm/postgres
-  state_directory:
-    description: Directory of the droplet with pgBackRest's queue, in the folder C(postgres) of it.
-    type: path
-    default: /var/lib/litefarm
-  uid:
-    description: Number of the user to whom the data belong.
-    type: int
-    default: 999
   newest:
     description: Print only the backup that ended last, of the cluster in place. The result has all of them.
     type: bool
@@ -97,17 +78,13 @@ from ansible_collections.litefarm.platform.plugins.module_utils.container_servic
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.host import Clock
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import ServiceError
 from ansible_collections.litefarm.platform.plugins.module_utils.postgres_archive import ArchiveError
-from ansible_collections.litefarm.platform.plugins.module_utils.postgres_restore import Restore, RestoreError
+from ansible_collections.litefarm.platform.plugins.module_utils.postgres_restore import OPTIONS, Restore, RestoreError
 
 
 def main():
     module = AnsibleModule(
         argument_spec=dict(
-            name=dict(type="str", default="postgres"),
-            data_directory=dict(type="path", default="/srv/litefarm/postgres"),
-            credentials_directory=dict(type="path", default="/etc/litefarm/postgres"),
-            state_directory=dict(type="path", default="/var/lib/litefarm"),
-            uid=dict(type="int", default=999),
+            **OPTIONS,
             newest=dict(type="bool", default=False),
         ),
         supports_check_mode=True,

@@ -21,6 +21,7 @@ description:
 author:
   - LiteFarm platform maintainers (@LiteFarmOrg)
 extends_documentation_fragment:
+  - litefarm.platform.postgres_data
   - litefarm.platform.run_number
 attributes:
   check_mode:
@@ -55,26 +56,6 @@ options:
     description: The application's database, which has to be in the restored data.
     type: str
     default: litefarm
-  name:
-    description: The service's name, which is its container's.
-    type: str
-    default: postgres
-  data_directory:
-    description: Directory of the droplet that has C(pgdata).
-    type: path
-    default: /srv/litefarm/postgres
-  credentials_directory:
-    description: Directory of the droplet with pgBackRest's configuration, and the script that calls it.
-    type: path
-    default: /etc/litefarm/postgres
-  state_directory:
-    description: Directory of the droplet for the journal, the lock and pgBackRest's queue, in the folder C(postgres) of it.
-    type: path
-    default: /var/lib/litefarm
-  uid:
-    description: Number of the user to whom the data belong.
-    type: int
-    default: 999
   control_time:
     description:
       - The time of the control node in seconds since 1970. A droplet whose clock is more than 15 minutes off is refused.
@@ -220,7 +201,7 @@ from ansible_collections.litefarm.platform.plugins.module_utils.container_servic
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.host import Clock, Lock
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import ServiceError
 from ansible_collections.litefarm.platform.plugins.module_utils.postgres_archive import ArchiveError
-from ansible_collections.litefarm.platform.plugins.module_utils.postgres_restore import Restore, RestoreError, RestoreLock
+from ansible_collections.litefarm.platform.plugins.module_utils.postgres_restore import OPTIONS, Restore, RestoreError, RestoreLock
 
 
 def perform(module, restore):
@@ -245,11 +226,7 @@ def main():
             to=dict(type="str", default=""),
             cluster=dict(type="str", default=""),
             database=dict(type="str", default="litefarm"),
-            name=dict(type="str", default="postgres"),
-            data_directory=dict(type="path", default="/srv/litefarm/postgres"),
-            credentials_directory=dict(type="path", default="/etc/litefarm/postgres"),
-            state_directory=dict(type="path", default="/var/lib/litefarm"),
-            uid=dict(type="int", default=999),
+            **OPTIONS,
             control_time=dict(type="float", default=0),
             lock_timeout=dict(type="int", default=60),
             **run_number.OPTION,
