@@ -6,22 +6,75 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import hashlib
 import json
 import os
 import re
+import shutil
+import tempfile
 import time
 import typing as t
+
+from .container_service.host import write_atomically
 
 # How `pgbackrest info` is asked. The limit spares a person the minute that pgBackRest otherwise tries for.
 INFO = ("info", "--output=json", "--io-timeout=5")
 INFO_TIMEOUT = 45  # seconds; an object storage that refuses connections costs 20
 BACKUP_TYPES = ("full", "diff", "incr")
 RESULTS = (*BACKUP_TYPES, "verify")
+# In memory, so that a key that is only tried never reaches the disk.
+TRIED_KEYS = "/run"
 
 
 class ArchiveError(Exception):
     """What pgBackRest said is no answer; the message is meant for a person."""
+
+
+def key_id(key):
+    """The name of the folder in the bucket that has the archives written with this key."""
+    return hashlib.sha256(key.encode()).hexdigest()[:8]
+
+
+@contextlib.contextmanager
+def credentials_with_key(credentials, key, uid, memory=TRIED_KEYS):
+    """A copy of pgBackRest's configuration that reads what was written with another key, as long as it is needed.
+
+    Args:
+        credentials: folder with C(pgbackrest.conf) and C(pgbackrest), as the role postgres writes them.
+        key: the encryption key to try.
+        uid: whom the containers run as.
+
+    Yields:
+        The folder.
+    """
+    if not key:
+        raise ArchiveError("The file with the key to try is empty.")
+    folder = tempfile.mkdtemp(prefix="litefarm-key-", dir=memory)
+    try:
+        os.chown(folder, uid, uid)
+        edits = {
+            "pgbackrest.conf": (r"^(repo1-cipher-pass=).*$", key),
+            "pgbackrest": (r"^(place=.*/)[0-9a-f]{8}$", key_id(key)),
+        }
+        for name in os.listdir(credentials):
+            try:
+                with open(os.path.join(credentials, name), encoding="utf-8") as file:
+                    content = file.read()
+            except IsADirectoryError:
+                continue
+            if name in edits:
+                pattern, value = edits.pop(name)
+                content, count = re.subn(pattern, lambda found, value=value: found[1] + value, content, flags=re.MULTILINE)
+                if count != 1:
+                    raise ArchiveError("%s/%s is not as the role postgres writes it: run site.yml." % (credentials, name))
+            write_atomically(os.path.join(folder, name), content, 0o400, (uid, uid))
+        if edits:
+            raise ArchiveError("%s has no %s: run site.yml, which sets up the archive." % (credentials, " and no ".join(sorted(edits))))
+        yield folder
+    finally:
+        shutil.rmtree(folder)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -24,6 +24,9 @@ options:
     description: Print only the backup that ended last, of the cluster in place. The result has all of them.
     type: bool
     default: false
+  encryption_key:
+    description: Try this key instead of the droplet's, and list what was written with it. It is in the droplet's memory only, as long as the module runs.
+    type: str
 seealso:
   - module: litefarm.platform.postgres_restore
 """
@@ -31,9 +34,18 @@ seealso:
 EXAMPLES = r"""
 - name: Show the backups
   litefarm.platform.postgres_backups:
+
+- name: Show what the printed key opens
+  litefarm.platform.postgres_backups:
+    encryption_key: "{{ lookup('ansible.builtin.file', '/media/key.txt') }}"
 """
 
 RETURN = r"""
+key_id:
+  description: The name of the key's folder in the bucket, if O(encryption_key) was given.
+  returned: success
+  type: str
+  sample: 3f0a91c2
 clusters:
   description: The clusters that the bucket has archives of.
   returned: success
@@ -73,11 +85,13 @@ time:
   sample: 1795774360.5
 """
 
+import contextlib
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.engine import Engine
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.host import Clock
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import ServiceError
-from ansible_collections.litefarm.platform.plugins.module_utils.postgres_archive import ArchiveError
+from ansible_collections.litefarm.platform.plugins.module_utils.postgres_archive import ArchiveError, credentials_with_key, key_id
 from ansible_collections.litefarm.platform.plugins.module_utils.postgres_restore import OPTIONS, Restore, RestoreError
 
 
@@ -86,17 +100,22 @@ def main():
         argument_spec=dict(
             **OPTIONS,
             newest=dict(type="bool", default=False),
+            encryption_key=dict(type="str", no_log=True),
         ),
         supports_check_mode=True,
     )
-    clock = Clock()
+    clock, key = Clock(), module.params["encryption_key"]
     try:
-        clusters = Restore(module.params, Engine(), clock, lambda step: None, tool="postgres_backups").survey()
+        with contextlib.ExitStack() as stack:
+            params = dict(module.params)
+            if key is not None:
+                params["credentials_directory"] = stack.enter_context(credentials_with_key(params["credentials_directory"], key, params["uid"]))
+            clusters = Restore(params, Engine(), clock, lambda step: None, tool="postgres_backups").survey()
     except (RestoreError, ArchiveError) as error:
         module.fail_json(msg=str(error))
     except ServiceError as error:
         module.fail_json(msg=error.report())
-    module.exit_json(changed=False, clusters=clusters, time=clock.now())
+    module.exit_json(changed=False, clusters=clusters, time=clock.now(), key_id="" if key is None else key_id(key))
 
 
 if __name__ == "__main__":

@@ -234,9 +234,10 @@ def test_a_lock_can_be_broken_by_name(good):
 
 def test_a_release_with_migrations_and_the_way_back(good, built, under_load):
     tag = built("1.4.0", "behaviour=ok", "api.additional_migrations=2")
-    run, report = under_load("playbooks/deploy.yml", *variables(litefarm_version=tag, force=True))
+    run, report = under_load("playbooks/deploy.yml", *variables(litefarm_version=tag, force=True, litefarm_backup_before_migrations=True))
     assert run.status == 0, run.reasons
     assert "additional_1, additional_2" in run.output
+    assert f"before-{tag}" in lab.playbook("playbooks/backups.yml").output
     assert len(report.failures) == 0, str(report)
     migrated = json.loads(report.bodies("/version")[-1])
     assert history(1)[0]["migrations"] == ["additional_1", "additional_2"]

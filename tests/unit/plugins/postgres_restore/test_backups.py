@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from ansible_collections.litefarm.platform.plugins.action.postgres_backups import lines, newest_lines
+from ansible_collections.litefarm.platform.plugins.module_utils.postgres_archive import ArchiveError, credentials_with_key
 
 from . import fakes
 from .fakes import NOON
@@ -69,3 +72,47 @@ def test_it_leaves_nothing_and_needs_no_folder(droplet):
 def test_an_empty_bucket(droplet):
     droplet.buckets.clear()
     assert lines(surveyed(droplet)) == ["The bucket has no archive of a database."]
+
+
+def test_a_key_that_opens_nothing(droplet):
+    droplet.buckets.clear()
+    assert lines(surveyed(droplet) | {"key_id": "3f0a91c2"}) == [
+        "With the key 3f0a91c2, which is the name of its folder in the bucket:",
+        "The bucket has no archive of a database that was written with this key: compare every character of it.",
+    ]
+
+
+@pytest.fixture(name="credentials")
+def fixture_credentials(tmp_path):
+    folder = tmp_path / "credentials"
+    folder.mkdir()
+    (folder / "pgbackrest.conf").write_text("repo1-s3-key=abc\nrepo1-cipher-pass=in place\ncompress-type=zst\n")
+    (folder / "pgbackrest").write_text("set -eu\nplace=/production/postgres/0123abcd\n")
+    (folder / "storage-ca.pem").write_text("CA")
+    return folder
+
+
+def test_a_key_is_tried_in_a_copy_that_goes_again(credentials, tmp_path):
+    memory = tmp_path / "memory"
+    memory.mkdir()
+    with credentials_with_key(str(credentials), "a\\1b", os.getuid(), str(memory)) as copy:
+        (name,) = os.listdir(memory)
+        assert copy == str(memory / name) and (memory / name).stat().st_mode & 0o777 == 0o700
+        assert (memory / name / "pgbackrest.conf").read_text() == "repo1-s3-key=abc\nrepo1-cipher-pass=a\\1b\ncompress-type=zst\n"
+        # First digits of the SHA-256 of the key.
+        assert (memory / name / "pgbackrest").read_text() == "set -eu\nplace=/production/postgres/2e5441f7\n"
+        assert (memory / name / "storage-ca.pem").read_text() == "CA"
+    assert os.listdir(memory) == []
+    assert "in place" in (credentials / "pgbackrest.conf").read_text()
+
+
+def test_credentials_of_no_archive(credentials, tmp_path):
+    (credentials / "pgbackrest").unlink()
+    with pytest.raises(ArchiveError, match="has no pgbackrest: run site.yml"), credentials_with_key(str(credentials), "key", os.getuid(), str(tmp_path)):
+        pass
+    assert not list(tmp_path.glob("litefarm-key-*"))
+
+
+def test_an_empty_key(credentials, tmp_path):
+    with pytest.raises(ArchiveError, match="is empty"), credentials_with_key(str(credentials), "", os.getuid(), str(tmp_path)):
+        pass

@@ -122,6 +122,13 @@ def test_a_failed_migration_leaves_those_that_ran_in_the_history(environment):
     assert environment.history()[-1]["migrations"] == ["two"]
 
 
+def test_nothing_is_migrated_without_the_backup_that_was_asked_for(environment):
+    run = environment.run("new", litefarm_backup_before_migrations=True)  # no droplet here has backups
+    assert run.returncode != 0 and "litefarm-postgres-backup" in run.stdout, run.stdout
+    assert environment.serves() == everywhere("old") and environment.migrated() == [] and not environment.locked()
+    finish(environment)
+
+
 def test_a_release_that_a_newer_one_replaced_changes_nothing(environment):
     """B1."""
     environment.deployed("new")
