@@ -64,10 +64,12 @@ def scenarios(lane: Lane) -> list[str]:
 
 def first_steps() -> list[Step]:
     """What comes before any lab, and has the machine to itself."""
-    return [
-        Step("check", [sys.executable, "tools/check.py"]),
-        Step("engine", [*LAB, "engine"]),
-    ]
+    return [Step("engine", [*LAB, "engine"])]
+
+
+def check_steps() -> list[Step]:
+    """What needs processors and no lab: it takes the time that the lanes leave."""
+    return [Step("check", ["nice", "-n", "10", sys.executable, "tools/check.py"])]
 
 
 def lane_steps(lane: Lane) -> list[Step]:
@@ -116,7 +118,7 @@ def nightly_steps(lane: Lane) -> list[Step]:
 
 def nightly() -> list[list[Step]]:
     """What has the machine to itself, and each lane."""
-    return [[step for step in first_steps() if step.name == "engine"], *map(nightly_steps, LANES)]
+    return [first_steps(), *map(nightly_steps, LANES)]
 
 
 def plain_lines(output: str) -> list[str]:
@@ -177,7 +179,7 @@ def main() -> int:
     parser.add_argument("--nightly", action="store_true")
     arguments = parser.parse_args()
     names = arguments.names
-    first, *lanes = nightly() if arguments.nightly else [first_steps(), *map(lane_steps, LANES)]
+    first, *lanes = nightly() if arguments.nightly else [first_steps(), *map(lane_steps, LANES), check_steps()]
     known = [step.name for steps in (first, *lanes) for step in steps]
     unknown = [name for name in names if name not in known]
     if unknown:
@@ -188,7 +190,7 @@ def main() -> int:
     started = time.monotonic()
     results = carry_out(first, alone=True)
     # A lab that the caller names is one lab for both.
-    with concurrent.futures.ThreadPoolExecutor(1 if os.environ.get("LITEFARM_LAB") else len(LANES)) as pool:
+    with concurrent.futures.ThreadPoolExecutor(1 if os.environ.get("LITEFARM_LAB") else len(lanes)) as pool:
         for done in pool.map(lambda steps: carry_out(steps, alone=False), lanes):
             results += done
     return report(results, time.monotonic() - started)

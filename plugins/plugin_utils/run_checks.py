@@ -43,7 +43,7 @@ FIRST_TIME = {"new_database": "bool", "new_secrets": "bool"}
 # The only list of these names: a new one is added here, and is refused in every other playbook.
 PLAYBOOKS = {
     "backup": Playbook({"type": "text", "litefarm_name": "text"}),
-    "backups": Playbook({}, only_looks=True),
+    "backups": Playbook({"key_file": "text"}, only_looks=True),
     "build": Playbook({}, ["vars/images.yml"]),
     "deploy": Playbook({"force": "bool"}, PREFLIGHT),
     "maintenance": Playbook({"state": "switch", "message": "text"}),
