@@ -66,6 +66,24 @@ def check_rdb(path: pathlib.Path, size: int) -> None:
         raise Error("Redis gave an incomplete copy")
 
 
+def why_not_copied(said: str) -> str:
+    """The first error of rclone's log, which has one JSON object a line."""
+    errors = []
+    for line in said.splitlines():
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            entry = {"level": "error", "msg": line}
+        if entry.get("level") in ("error", "critical", "fatal"):
+            errors.append(str(entry.get("msg", "")).strip())
+    if any("--max-delete threshold reached" in line for line in errors):
+        return (
+            "more objects would be deleted than file_backups_bucket_copies_max_delete says. If they were deleted on purpose, raise that for one run; "
+            "otherwise bring them back from the copy"
+        )
+    return next((line for line in errors if line), "rclone gave no reason")[:400]
+
+
 def hand_over(folder: pathlib.Path, owner: int) -> None:
     for path in [folder, *folder.rglob("*")]:
         path.chmod(0o700 if path.is_dir() else 0o600)
@@ -148,6 +166,22 @@ class Backup:
             raise self.restic.error(said)
         return summary
 
+    def copy_bucket(self, each: dict) -> dict:
+        """Makes the second bucket what the first one is. What is overwritten or deleted there is kept by the bucket's versioning."""
+        words = ["--fast-list", "--use-json-log", "--stats=0", f"--max-delete={self.settings.bucket_copies_max_delete}", "--s3-no-check-bucket"]
+        words += ["--ca-cert", self.settings.ca_file] if self.settings.ca_file else []
+        environment = {**os.environ, **self.settings.environment, "RCLONE_CONFIG": "/dev/null"}
+        try:
+            done = self.run(
+                ["rclone", "sync", *words, f"from:{each['from']}", f"to:{each['to']}"],
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, check=False,
+            )  # fmt: skip
+        except FileNotFoundError as error:
+            raise Error("rclone is not installed: add it to base_extra_packages and run site.yml") from error
+        if done.returncode:
+            raise Error(f"the bucket {each['from']} is not copied to {each['to']}: {why_not_copied(done.stdout.decode(errors='replace'))}")
+        return {}
+
     def maintain(self) -> dict:
         """Deletes old copies and reads a part of the repository, once a week and on one droplet."""
         for tag in sorted({tag for each in self.restic.snapshots() for tag in each.get("tags") or []}):
@@ -188,6 +222,8 @@ class Backup:
         tags = {each["tag"]: self.record(lambda each=each: self.one(each, each["tag"] in accepted)) for each in self.settings.sets}
         result = {"bytes": sum(each.get("bytes", 0) for each in tags.values()), "tags": tags}
         parts = list(tags.items())
+        for each in self.settings.bucket_copies:
+            parts.append((f"bucket {each['to']}", self.record(lambda each=each: self.copy_bucket(each))))
         if self.due():
             result["maintenance"] = self.record(self.maintain)
             parts.append(("maintenance", result["maintenance"]))
@@ -212,7 +248,8 @@ def copy_all(accepted: list[str]) -> int:
     if result["result"] == "failed":
         print(f"<3>The copy of files failed: {result['message'].rstrip('.')}.", file=sys.stderr)
         return 1
-    print(f"Copied {', '.join(result['tags']) or 'nothing'}: {files.megabytes(result['bytes'])} in {time.time() - began:.1f} s.")
+    buckets = [f"bucket {each['from']}" for each in settings.bucket_copies]
+    print(f"Copied {', '.join([*result['tags'], *buckets]) or 'nothing'}: {files.megabytes(result['bytes'])} in {time.time() - began:.1f} s.")
     return 0
 
 

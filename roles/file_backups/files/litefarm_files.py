@@ -84,6 +84,9 @@ class Settings:
     check_parts: int
     lock_wait_seconds: int
     ca_file: str
+    # Each with `from` and `to`, names of buckets.
+    bucket_copies: list[dict[str, str]]
+    bucket_copies_max_delete: int
     environment: dict[str, str]
 
     @classmethod

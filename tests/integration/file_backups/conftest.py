@@ -93,6 +93,8 @@ class Droplet:
             "maintains": False,
             "check_parts": 12,
             "lock_wait_seconds": 20,
+            "bucket_copies": [],
+            "bucket_copies_max_delete": 1000,
             "ca_file": "/etc/ssl/certs/ca-certificates.crt",
             **settings,
         }
@@ -101,6 +103,11 @@ class Droplet:
             "RESTIC_REPOSITORY": repository,
             "RESTIC_PASSWORD_FILE": "/etc/litefarm/file-backup/password",
             "RESTIC_CACHE_DIR": "/var/cache/litefarm-restic",
+            # Folders stand for the buckets.
+            "RCLONE_CONFIG_FROM_TYPE": "alias",
+            "RCLONE_CONFIG_FROM_REMOTE": "/shared/from",
+            "RCLONE_CONFIG_TO_TYPE": "alias",
+            "RCLONE_CONFIG_TO_REMOTE": "/shared/to",
         }
         self.write("/etc/litefarm/file-backup/environment", "".join(f"{name}={value}\n" for name, value in environment.items()), "600")
 

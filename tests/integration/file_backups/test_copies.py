@@ -102,3 +102,20 @@ def test_a_new_droplet_gets_back_what_it_lacks_and_keeps_what_it_has(droplet):
     assert new.do("cd /srv/litefarm && ls images && ls -d images.before-*/*").splitlines()[0] == "a.png"
     assert new.do("cat /srv/litefarm/images.before-*/b.png") == "package"
     assert droplet("first", sets=sets, repository="/tmp/none").do("litefarm-restore-files --missing") == "There are no copies yet."
+
+
+def test_a_second_bucket_is_the_copy_of_the_first_and_is_not_emptied_with_it(droplet):
+    images = [{"tag": "images", "paths": ["/srv/litefarm/images"]}]
+    here = droplet("files", sets=images, bucket_copies=[{"from": "farm", "to": "farm-copy"}], bucket_copies_max_delete=1)
+    here.do("mkdir -p /shared/from/farm/documents && cd /shared/from/farm/documents && echo one > a && echo two > b && echo three > c")
+    here.do("echo picture > /srv/litefarm/images/a.png")
+    assert "Copied images, bucket farm:" in here.do("litefarm-file-backup")
+    here.do("cd /shared/from/farm/documents && rm a && echo changed > b && litefarm-file-backup && diff -r /shared/from/farm /shared/to/farm-copy")
+
+    here.do("rm -r /shared/from/farm/documents/* && echo new > /shared/from/farm/documents/d")
+    told = here.refused("litefarm-file-backup")
+    assert "more objects would be deleted than file_backups_bucket_copies_max_delete says" in told
+    status = here.status()
+    assert (status["result"], status["tags"]["images"]["result"]) == ("failed", "ok")
+    here.do("rm -r /shared/from/farm")
+    assert "the bucket farm is not copied to farm-copy: " in here.refused("litefarm-file-backup") and "directory not found" in here.status()["message"]

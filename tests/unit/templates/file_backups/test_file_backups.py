@@ -41,7 +41,7 @@ def settings(programs):
         values = {
             "host": "files", "repository": "s3:https://s3.example/farm-backups/files", "endpoint": "s3.example", "bucket": "farm-backups", "region": "nyc3",
             "sets": [], "keep": {"daily": 14}, "keep_by_tag": {}, "init_wait_seconds": 0, "maintains": False, "check_parts": 12, "lock_wait_seconds": 0,
-            "ca_file": "", "environment": {"RESTIC_PASSWORD_FILE": "/p"},
+            "bucket_copies": [], "bucket_copies_max_delete": 1000, "ca_file": "", "environment": {"RESTIC_PASSWORD_FILE": "/p"},
         }  # fmt: skip
         return programs.litefarm_files.Settings(**{**values, **changes})
 
@@ -64,6 +64,29 @@ def test_the_environment_of_restic_has_the_keys_and_the_place(render):
     assert found["RESTIC_REPOSITORY"] == place
     assert (found["AWS_ACCESS_KEY_ID"], found["AWS_SECRET_ACCESS_KEY"], found["AWS_DEFAULT_REGION"]) == ("DO00", "geheim-geheim", "nyc3")
     assert KEY not in found.values()
+
+
+def test_second_buckets_are_written_with_the_key_for_backups(render):
+    keys = {"file_backups_bucket_copies_access_key_id": "DO11", "file_backups_bucket_copies_secret_access_key": "application"}
+    copies = {"file_backups_bucket_copies": [{"from": "farm", "to": "copy"}], "file_backups_bucket_copies_endpoint": "https://ams3.example"}
+    found = dict(line.split("=", 1) for line in render("file_backups", "environment.j2", **ON, **keys, **copies).splitlines() if "=" in line)
+    assert (found["RCLONE_CONFIG_FROM_ENDPOINT"], found["RCLONE_CONFIG_FROM_ACCESS_KEY_ID"]) == ("https://nyc3.digitaloceanspaces.com", "DO11")
+    assert (found["RCLONE_CONFIG_FROM_SECRET_ACCESS_KEY"], found["RCLONE_CONFIG_TO_SECRET_ACCESS_KEY"]) == ("application", "geheim-geheim")
+    assert (found["RCLONE_CONFIG_TO_ENDPOINT"], found["RCLONE_CONFIG_TO_ACCESS_KEY_ID"]) == ("https://ams3.example", "DO00")
+    assert "RCLONE" not in render("file_backups", "environment.j2", **ON, **keys)
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        ('{"level":"notice","msg":"x"}\n{"level":"error","msg":"AccessDenied: status code: 403"}\n{"level":"error","msg":"Attempt 1/3"}', "AccessDenied: status code: 403"),
+        ('{"level":"error","msg":"Fatal error received - not attempting retries"}\n{"level":"error","msg":"--max-delete threshold reached"}', "more objects would be"),
+        ("Error: unknown flag: --x", "Error: unknown flag: --x"),
+        ("", "rclone gave no reason"),
+    ],
+)
+def test_what_rclone_says_becomes_a_sentence(programs, said, sentence):
+    assert programs.backup.why_not_copied(said).startswith(sentence)
 
 
 def test_settings_are_what_the_programs_read(evaluate, programs):
