@@ -42,11 +42,9 @@ def newest_lines(result):
 
 def lines(result):
     """All clusters, the one in place first."""
-    said, key = [], result.get("key_id")
-    if key:
-        said.append("With the key %s, which is the name of its folder in the bucket:" % key)
-    if not result["clusters"]:
-        said.append("The bucket has no archive of a database%s." % (" that was written with this key: compare every character of it" if key else ""))
+    said = [] if result["clusters"] else ["The bucket has no archive of a database."]
+    if result.get("key_id"):
+        said.append("The key opens the folder %s of the bucket:" % result["key_id"])
     for cluster in sorted(result["clusters"], key=lambda one: (not one["in_place"], -one["until"])):
         place = "in place on the droplet" if cluster["in_place"] else "-e cluster=%s" % cluster["cluster"]
         said.append("Cluster %s (%s), PostgreSQL %s" % (cluster["cluster"], place, cluster["version"] or "?"))

@@ -115,6 +115,10 @@ def main():
         module.fail_json(msg=str(error))
     except ServiceError as error:
         module.fail_json(msg=error.report())
+    if key is not None and not clusters:
+        module.fail_json(
+            msg="The bucket has no archive of a database that was written with this key, whose folder would be %s: compare every character of it." % key_id(key)
+        )
     module.exit_json(changed=False, clusters=clusters, time=clock.now(), key_id="" if key is None else key_id(key))
 
 
