@@ -172,7 +172,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Nginx serves exactly the declared sites
+- name: Configure sites
   litefarm.platform.config_files:
     name: nginx
     files:

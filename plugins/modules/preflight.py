@@ -49,7 +49,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Report everything that stands in the way
+- name: Report every problem
   litefarm.platform.preflight:
     release: "{{ litefarm_release }}"
     requirements: {needed_groups: [nginx], single_groups: {postgres: two would not have the same data}, storage_groups: [api]}

@@ -59,7 +59,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Every droplet answers, is supported, and its variables fit its roles
+- name: Check droplets and variables
   litefarm.platform.preflight_droplet:
     roles: [base, nginx]
     options: {litefarm_environment: {type: str, required: true}}

@@ -73,7 +73,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: The version is a commit, and its images are in the registry
+- name: Resolve version and images
   litefarm.platform.release:
     repo: https://github.com/LiteFarmOrg/LiteFarm.git
     version: v3.12.2

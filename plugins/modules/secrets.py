@@ -65,7 +65,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Every secret that can be created is in the environment's vault
+- name: Create missing secrets
   litefarm.platform.secrets:
     secrets:
       - {name: vault_jwt_secret, services: [api], kind: token, length: 64, minimum: 32}

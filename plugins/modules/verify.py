@@ -25,7 +25,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Everything is as expected
+- name: Report failed checks
   litefarm.platform.verify:
   run_once: true
 """

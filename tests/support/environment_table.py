@@ -39,7 +39,7 @@ def task_after(row: dict[str, str], first: str, other: str) -> str:
         other: the one on which it is switched last.
     """
     described = {
-        "preflight.yml": "Report everything that stands in the way",
+        "preflight.yml": "Report every problem",
         "Switch API traffic on the first droplet": f"Switch API traffic on {first}",
         "Switch API traffic on the other droplets": f"Switch API traffic on {other}",
     }

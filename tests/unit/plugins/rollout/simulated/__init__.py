@@ -36,7 +36,7 @@ PLAYBOOK = """
         litefarm_release: "{{ simulated_release | combine({'run': simulated_run}) }}"
         litefarm_preflight: {running: {missing_images: "{{ simulated_missing }}", services: {}}, outdated: "{{ simulated_outdated[inventory_hostname] }}"}
         litefarm_configured: "{{ simulated_run if inventory_hostname in simulated_configured else '' }}"
-    - name: Report everything that stands in the way
+    - name: Report every problem
       ansible.builtin.debug:
 - name: Roll out
   ansible.builtin.import_playbook: rollout.yml
