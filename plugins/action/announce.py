@@ -9,8 +9,8 @@ import sys
 from ansible import constants as C
 from ansible.utils.display import Display
 
-from ansible_collections.litefarm.platform.plugins.module_utils.variables import short_path
 from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import ControlNodeAction, evaluate, inventory_folders
+from ansible_collections.litefarm.platform.plugins.plugin_utils.variables import short_path
 
 display = Display()
 

@@ -13,7 +13,8 @@ except ImportError:
     # ansible-core depends on it; only a check that imports every plugin by itself does without.
     x509 = serialization = None
 
-from ansible_collections.litefarm.platform.plugins.module_utils import droplet_rules, object_storage, secret_rules
+from ansible_collections.litefarm.platform.plugins.module_utils import object_storage
+from ansible_collections.litefarm.platform.plugins.plugin_utils import droplet_rules, secret_rules
 from ansible_collections.litefarm.platform.plugins.plugin_utils import deployed_secrets
 from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import ControlNodeAction, evaluate, report
 

@@ -14,9 +14,9 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.parameters import remove_values
 from ansible.module_utils.parsing.convert_bool import boolean
 
-from ansible_collections.litefarm.platform.plugins.module_utils import droplet_rules, secret_rules
-from ansible_collections.litefarm.platform.plugins.module_utils.variables import first_sentence, independent, misspelled, not_text, out_of_range
+from ansible_collections.litefarm.platform.plugins.plugin_utils import droplet_rules, secret_rules
 from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import COLLECTION, ControlNodeAction, available_roles, evaluate
+from ansible_collections.litefarm.platform.plugins.plugin_utils.variables import first_sentence, independent, misspelled, not_text, out_of_range
 
 # Names that the preflight play itself defines beside those of its arguments.
 PLAY_NAMES = (

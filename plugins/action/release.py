@@ -9,11 +9,11 @@ import secrets
 import tempfile
 import time
 
-from ansible_collections.litefarm.platform.plugins.module_utils.git_reference import FULL_COMMIT, GitError, Repository, without_password
-from ansible_collections.litefarm.platform.plugins.module_utils.registry import Registry, RegistryError
-from ansible_collections.litefarm.platform.plugins.module_utils.release import UNKNOWN, expected_image, resolve_commit, resolve_images, sentence
-from ansible_collections.litefarm.platform.plugins.module_utils.variables import not_text
 from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import ControlNodeAction
+from ansible_collections.litefarm.platform.plugins.plugin_utils.git_reference import FULL_COMMIT, GitError, Repository, without_password
+from ansible_collections.litefarm.platform.plugins.plugin_utils.registry import Registry, RegistryError
+from ansible_collections.litefarm.platform.plugins.plugin_utils.release import UNKNOWN, expected_image, resolve_commit, resolve_images, sentence
+from ansible_collections.litefarm.platform.plugins.plugin_utils.variables import not_text
 
 NAMES = {"repo": "litefarm_repo", "version": "litefarm_version", "registry": "litefarm_registry", "username": "litefarm_registry_username"}
 

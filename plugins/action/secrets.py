@@ -11,11 +11,11 @@ from ansible.errors import AnsibleError
 from ansible.parsing.vault import VaultLib, is_encrypted, match_encrypt_secret
 from ansible.utils.display import Display
 
-from ansible_collections.litefarm.platform.plugins.module_utils.droplet_rules import environment_problems
-from ansible_collections.litefarm.platform.plugins.module_utils.secret_rules import kept, needed, previous, rotated_together, rotation_meaning
-from ansible_collections.litefarm.platform.plugins.module_utils.variables import short_path
-from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import ControlNodeAction, evaluate
 from ansible_collections.litefarm.platform.plugins.plugin_utils import deployed_secrets, vault_file
+from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import ControlNodeAction, evaluate
+from ansible_collections.litefarm.platform.plugins.plugin_utils.droplet_rules import environment_problems
+from ansible_collections.litefarm.platform.plugins.plugin_utils.secret_rules import kept, needed, previous, rotated_together, rotation_meaning
+from ansible_collections.litefarm.platform.plugins.plugin_utils.variables import short_path
 from ansible_collections.litefarm.platform.plugins.plugin_utils.vault_file import SecretError
 
 display = Display()

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 
-from ansible_collections.litefarm.platform.plugins.module_utils import droplet_rules
+from ansible_collections.litefarm.platform.plugins.plugin_utils import droplet_rules
 from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import ControlNodeAction
 
 

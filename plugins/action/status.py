@@ -10,10 +10,10 @@ import time
 from ansible.utils.display import Display
 
 from ansible_collections.litefarm.platform.plugins.module_utils import ledger, maintenance
-from ansible_collections.litefarm.platform.plugins.module_utils.droplet_rules import first_line
 from ansible_collections.litefarm.platform.plugins.module_utils.postgres_archive import explain
 from ansible_collections.litefarm.platform.plugins.module_utils.verification.rows import duration, shortened
 from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import ControlNodeAction
+from ansible_collections.litefarm.platform.plugins.plugin_utils.droplet_rules import first_line
 from ansible_collections.litefarm.platform.plugins.plugin_utils.text_table import table
 
 display = Display()

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from ansible.utils.display import Display
 
-from ansible_collections.litefarm.platform.plugins.module_utils.verification.releases import compared
 from ansible_collections.litefarm.platform.plugins.module_utils.verification.rows import during_maintenance, table
 from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import ControlNodeAction
+from ansible_collections.litefarm.platform.plugins.plugin_utils.verification.releases import compared
 
 display = Display()
 COLOURS = {"FAIL": "red", "WARN": "yellow"}

@@ -9,12 +9,12 @@ import ssl
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 
-from ansible_collections.litefarm.platform.plugins.module_utils.droplet_rules import first_line
-from ansible_collections.litefarm.platform.plugins.module_utils.registry import trust_context
-from ansible_collections.litefarm.platform.plugins.module_utils.verification.inside import INSIDE, arguments_of, neighbours
-from ansible_collections.litefarm.platform.plugins.module_utils.verification.outside import OUTSIDE, Visitor
+from ansible_collections.litefarm.platform.plugins.module_utils.trust import trust_context
 from ansible_collections.litefarm.platform.plugins.module_utils.verification.rows import row, warning
 from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import ControlNodeAction
+from ansible_collections.litefarm.platform.plugins.plugin_utils.droplet_rules import first_line
+from ansible_collections.litefarm.platform.plugins.plugin_utils.verification.inside import INSIDE, arguments_of, neighbours
+from ansible_collections.litefarm.platform.plugins.plugin_utils.verification.outside import OUTSIDE, Visitor
 
 
 class ActionModule(ControlNodeAction):

@@ -15,7 +15,7 @@ import time
 import urllib.error
 import urllib.request
 
-from ansible_collections.litefarm.platform.plugins.module_utils.registry import trust_context
+from ansible_collections.litefarm.platform.plugins.module_utils.trust import trust_context
 
 try:
     # Of boto3 only what signs a request: that takes a quarter of the time of its client.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import json
 import os
 import re
@@ -18,6 +17,7 @@ import time
 import typing as t
 
 from .container_service.host import write_atomically
+from .fingerprint import key_id
 
 # How `pgbackrest info` is asked. The limit spares a person the minute that pgBackRest otherwise tries for.
 INFO = ("info", "--output=json", "--io-timeout=5")
@@ -30,11 +30,6 @@ TRIED_KEYS = "/run"
 
 class ArchiveError(Exception):
     """What pgBackRest said is no answer; the message is meant for a person."""
-
-
-def key_id(key):
-    """The name of the folder in the bucket that has the archives written with this key."""
-    return hashlib.sha256(key.encode()).hexdigest()[:8]
 
 
 @contextlib.contextmanager

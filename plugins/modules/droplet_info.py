@@ -181,7 +181,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.info import running
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import ServiceError
-from ansible_collections.litefarm.platform.plugins.module_utils.secret_rules import fingerprint
+from ansible_collections.litefarm.platform.plugins.module_utils.fingerprint import fingerprint
 
 DOCKER_SOCKET = "/run/docker.sock"
 # Made by the roles base and postgres: the environment's hash, the verifier of the database's password, and its certificate.

@@ -12,7 +12,7 @@ from ansible.errors import AnsibleError, AnsibleUndefinedVariable
 from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
 
-from ansible_collections.litefarm.platform.plugins.module_utils.variables import Places
+from ansible_collections.litefarm.platform.plugins.plugin_utils.variables import Places
 
 COLLECTION = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 

@@ -12,7 +12,8 @@ from ansible.errors import AnsibleFilterError
 from ansible.module_utils.parsing.convert_bool import boolean
 
 from ansible_collections.litefarm.platform.plugins.filter.postgres import scram_verifier
-from ansible_collections.litefarm.platform.plugins.module_utils import secret_rules
+from ansible_collections.litefarm.platform.plugins.module_utils.fingerprint import fingerprint
+from ansible_collections.litefarm.platform.plugins.plugin_utils import secret_rules
 from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import COLLECTION, evaluate
 
 
@@ -35,5 +36,5 @@ def _vault(templar, loader, task_vars):
     except AnsibleFilterError:
         # Missing, or no password: the check of secrets tells.
         verifier = None
-    files = [secret_rules.fingerprint(each) for each in (verifier, certificate) if isinstance(each, str) and each]
+    files = [fingerprint(each) for each in (verifier, certificate) if isinstance(each, str) and each]
     return {"environment": environment or "", "files": files}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.litefarm.platform.plugins.module_utils.droplet_rules import first_line
+from ansible_collections.litefarm.platform.plugins.plugin_utils.droplet_rules import first_line
 
 
 class DropletAction(ActionBase):

@@ -18,10 +18,10 @@ from ansible import context
 from ansible.inventory.manager import InventoryManager
 from ansible.utils.vars import load_extra_vars
 
-from ansible_collections.litefarm.platform.plugins.module_utils import secret_rules
-from ansible_collections.litefarm.platform.plugins.module_utils.droplet_rules import environment_problems
-from ansible_collections.litefarm.platform.plugins.module_utils.variables import SOURCE_FILES, Places, nearest, not_text, short_path, variable_files
+from ansible_collections.litefarm.platform.plugins.plugin_utils import secret_rules
 from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import COLLECTION, available_roles, inventory_folders, report
+from ansible_collections.litefarm.platform.plugins.plugin_utils.droplet_rules import environment_problems
+from ansible_collections.litefarm.platform.plugins.plugin_utils.variables import SOURCE_FILES, Places, nearest, not_text, short_path, variable_files
 
 # Files whose variables are inputs of every playbook that runs preflight.yml.
 PREFLIGHT = ["vars/preflight.yml", "vars/images.yml"]

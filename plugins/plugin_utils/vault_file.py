@@ -27,7 +27,7 @@ try:
 except ImportError:
     yaml = None
 
-from ansible_collections.litefarm.platform.plugins.module_utils.secret_rules import kept, previous
+from ansible_collections.litefarm.platform.plugins.plugin_utils.secret_rules import kept, previous
 
 # Letters and digits need no quoting in any file, URL or shell.
 ALPHABET = string.ascii_letters + string.digits

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.litefarm.platform.plugins.action.preflight import merge, report
-from ansible_collections.litefarm.platform.plugins.module_utils import droplet_rules as rules
+from ansible_collections.litefarm.platform.plugins.plugin_utils import droplet_rules as rules
 
 FACTS = {
     "distribution": "Debian",

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 import yaml
-from ansible_collections.litefarm.platform.plugins.module_utils.secret_rules import (
+from ansible_collections.litefarm.platform.plugins.plugin_utils.secret_rules import (
     check,
     names,
     needed,

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.litefarm.platform.plugins.module_utils.variables import (
+from ansible_collections.litefarm.platform.plugins.plugin_utils.variables import (
     Places,
     definitions,
     first_sentence,

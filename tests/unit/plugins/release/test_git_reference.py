@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.litefarm.platform.plugins.module_utils.git_reference import GitError, Repository, commit_of, last_line, without_password
+from ansible_collections.litefarm.platform.plugins.plugin_utils.git_reference import GitError, Repository, commit_of, last_line, without_password
 
 from tests.support.release import GitFolder
 

@@ -7,7 +7,7 @@ import hashlib
 import socket
 
 import pytest
-from ansible_collections.litefarm.platform.plugins.module_utils.registry import Registry, RegistryError, parse_challenge, split_registry
+from ansible_collections.litefarm.platform.plugins.plugin_utils.registry import Registry, RegistryError, parse_challenge, split_registry
 from ansible_collections.litefarm.platform.plugins.plugin_utils.vault_file import tls_certificate, tls_key
 
 from tests.support.release import MANIFEST, FakeRegistry

@@ -7,7 +7,7 @@ import hashlib
 
 import pytest
 from ansible_collections.litefarm.platform.plugins.action.release import resolve
-from ansible_collections.litefarm.platform.plugins.module_utils.release import image_tag
+from ansible_collections.litefarm.platform.plugins.plugin_utils.release import image_tag
 
 from tests.support.release import FakeRegistry, GitFolder
 

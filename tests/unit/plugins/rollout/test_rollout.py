@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.litefarm.platform.plugins.module_utils import droplet_rules
 from ansible_collections.litefarm.platform.plugins.module_utils.ledger import complete
+from ansible_collections.litefarm.platform.plugins.plugin_utils import droplet_rules
 from ansible_collections.litefarm.platform.plugins.plugin_utils.rollout.migrations import listed
 from ansible_collections.litefarm.platform.plugins.plugin_utils.rollout.planning import lines_of, make_plan, migrations_since
 

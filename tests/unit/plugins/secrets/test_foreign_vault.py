@@ -13,8 +13,9 @@ import pytest
 import yaml
 from ansible.parsing.vault import VaultLib, VaultSecret
 from ansible_collections.litefarm.platform.plugins.filter.postgres import scram_verifier
-from ansible_collections.litefarm.platform.plugins.module_utils.secret_rules import fingerprint, foreign, recognises
+from ansible_collections.litefarm.platform.plugins.module_utils.fingerprint import fingerprint
 from ansible_collections.litefarm.platform.plugins.modules import droplet_info
+from ansible_collections.litefarm.platform.plugins.plugin_utils.secret_rules import foreign, recognises
 
 from tests.support.playbooks import REPO, Environment, problems
 

@@ -13,8 +13,9 @@ import pytest
 import yaml
 from ansible.parsing.vault import VaultLib, VaultSecret
 from ansible_collections.litefarm.platform.plugins.action.preflight import certificate_problems
-from ansible_collections.litefarm.platform.plugins.module_utils.secret_rules import key_id, names
+from ansible_collections.litefarm.platform.plugins.module_utils.fingerprint import key_id
 from ansible_collections.litefarm.platform.plugins.plugin_utils import vault_file
+from ansible_collections.litefarm.platform.plugins.plugin_utils.secret_rules import names
 
 from tests.support.playbooks import REPO, Environment, problems
 

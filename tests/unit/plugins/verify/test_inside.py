@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.litefarm.platform.plugins.module_utils.verification import inside
+from ansible_collections.litefarm.platform.plugins.plugin_utils.verification import inside
 
 
 def only(rows):

@@ -13,9 +13,9 @@ import ssl
 import threading
 
 import pytest
-from ansible_collections.litefarm.platform.plugins.module_utils.registry import trust_context
-from ansible_collections.litefarm.platform.plugins.module_utils.verification import outside
+from ansible_collections.litefarm.platform.plugins.module_utils.trust import trust_context
 from ansible_collections.litefarm.platform.plugins.plugin_utils.vault_file import tls_certificate, tls_key
+from ansible_collections.litefarm.platform.plugins.plugin_utils.verification import outside
 
 NAME = "app.example.org"
 

@@ -9,8 +9,8 @@ import json
 
 import pytest
 from ansible_collections.litefarm.platform.plugins.module_utils import ledger
-from ansible_collections.litefarm.platform.plugins.module_utils.verification.inside import INSIDE
-from ansible_collections.litefarm.platform.plugins.module_utils.verification.outside import OUTSIDE
+from ansible_collections.litefarm.platform.plugins.plugin_utils.verification.inside import INSIDE
+from ansible_collections.litefarm.platform.plugins.plugin_utils.verification.outside import OUTSIDE
 
 from tests.support.playbooks import REPO, Environment
 from tests.support.storage import KEY_ID, REGION, SECRET

@@ -13,9 +13,9 @@ import socket
 import ssl
 import urllib.parse
 
-from ansible_collections.litefarm.platform.plugins.module_utils.verification.export import check_export
 from ansible_collections.litefarm.platform.plugins.module_utils.verification.questions import open_ports
 from ansible_collections.litefarm.platform.plugins.module_utils.verification.rows import reason_of, row, warning
+from ansible_collections.litefarm.platform.plugins.plugin_utils.verification.export import check_export
 
 
 class Visitor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from ansible_collections.litefarm.platform.plugins.module_utils.variables import short_path
+from ansible_collections.litefarm.platform.plugins.plugin_utils.variables import short_path
 
 
 def droplet_problems(host, facts, requirements):

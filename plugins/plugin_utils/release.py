@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 
-from ansible_collections.litefarm.platform.plugins.module_utils.git_reference import GitError
-from ansible_collections.litefarm.platform.plugins.module_utils.registry import RegistryError
+from ansible_collections.litefarm.platform.plugins.plugin_utils.git_reference import GitError
+from ansible_collections.litefarm.platform.plugins.plugin_utils.registry import RegistryError
 
 UNKNOWN = "unresolved"
 

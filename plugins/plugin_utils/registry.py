@@ -15,6 +15,8 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
+from ansible_collections.litefarm.platform.plugins.module_utils.trust import trust_context
+
 MANIFEST_TYPES = (
     "application/vnd.oci.image.index.v1+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
@@ -38,14 +40,6 @@ def parse_challenge(header):
     """Read a WWW-Authenticate header into its scheme and parameters."""
     scheme, _separator, rest = header.strip().partition(" ")
     return scheme.lower(), dict(re.findall(r'(\w+)="([^"]*)"', rest))
-
-
-def trust_context(ca_pem=None):
-    """Trust the system's certificate authorities and the given ones."""
-    context = ssl.create_default_context()
-    if ca_pem:
-        context.load_verify_locations(cadata=ca_pem)
-    return context
 
 
 class Registry:

@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
+
+from ansible_collections.litefarm.platform.plugins.module_utils.fingerprint import key_id
 
 PLACEHOLDERS = re.compile(
     r"change.?me|placeholder|replace.?(me|this)|to.?be.?(done|set)|example|dummy|insert.?here|your.?(secret|password|key)|^<.*>$", re.IGNORECASE
@@ -28,11 +29,6 @@ def needed(secrets, groups):
 def previous(name):
     """The name of the value that is accepted as well while a secret is rotated."""
     return "%s_previous" % name
-
-
-def key_id(value):
-    """By this a person knows a key from others of the same name: it is shown, and part of the places of what the key encrypts."""
-    return fingerprint(value)[:8]
 
 
 def kept(name, value):
@@ -124,11 +120,6 @@ def check(secrets, values, vault):
         what = "The secret %s is" % missing[0] if len(missing) == 1 else "The secrets %s are" % ", ".join(missing)
         problems.insert(0, "%s missing in %s: run playbooks/secrets.yml, which creates what is missing." % (what, vault))
     return problems
-
-
-def fingerprint(text):
-    """By this a secret is compared with another one; what is random and long cannot be guessed from it."""
-    return hashlib.sha256(text.strip().encode()).hexdigest()
 
 
 def recognises(deployed, vault):
