@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
 import random
 import re
 import statistics
@@ -332,7 +333,8 @@ def measure(runs: int) -> list[str]:
     for name, count in wanted(runs).items():
         while len(found.get(name, [])) < count:
             began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-            figures = MEASURES[name]()
+            load = os.getloadavg()[0]
+            figures = MEASURES[name]() | {"load_before": load, "load_after": os.getloadavg()[0]}
             found.setdefault(name, []).append({"began": began, **{key: round(value, 3) for key, value in figures.items()}})
             KEPT.parent.mkdir(exist_ok=True)
             KEPT.write_text(json.dumps(found, indent=1) + "\n")
