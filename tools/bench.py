@@ -4,7 +4,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Benchmarks of a running lab: the cost of an unchanged run, and releases under load. Writes docs/benchmarks.md.
 
-A benchmark measures and never fails a build for being slow: machines are noisy. Medians are of five runs.
+A benchmark measures and never fails a build for being slow: machines are noisy. Medians are of five runs, those of recovery of ten.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import bench_recovery
 from tests.support import lab
 from tests.support.deployment import variables
 from tests.support.farm import ExportRequests, Farm
@@ -360,8 +361,14 @@ def pictures(runs: int) -> list[str]:
     ]
 
 
+def rotated(secret: dict) -> bool:
+    """Whether rotations of a secret are measured: the platform makes it, one rotation ends it, and no older backup needs the value before."""
+    made = secret["kind"] in ("token", "tls_certificate") and not secret.get("fixed")
+    return made and not secret.get("elsewhere") and not secret.get("keep_previous")
+
+
 def rotations() -> list[str]:
-    """Every secret that the platform itself makes, rotated once while users and exports are at work.
+    """Every secret that a benchmark may rotate, rotated once while users and exports are at work.
 
     Returns:
         Lines of Markdown.
@@ -375,7 +382,7 @@ def rotations() -> list[str]:
     secrets = yaml.safe_load((lab.PROJECT / "playbooks" / "vars" / "secrets.yml").read_text())["litefarm_secrets"]
     urls = [PAGE, "https://api.app.litefarm.org/", "https://api.app.litefarm.org/login/user/nobody@example.org"]
     for secret in secrets:
-        if secret["kind"] not in ("token", "tls_certificate") or secret.get("elsewhere"):
+        if not rotated(secret):
             continue
         farm = Farm("production")
         earlier = farm.exports()
@@ -399,7 +406,9 @@ SECTIONS = {
     "Exports": exports,
     "Pictures": pictures,
     "Rotations": lambda _runs: rotations(),
+    "Backups and recovery": bench_recovery.measure,
 }
+RUNS = {"Backups and recovery": 10}
 
 
 def sections(text: str) -> dict[str, str]:
@@ -412,7 +421,7 @@ def main() -> None:
     """Measures the lab that runs and writes the report; sections that were not measured stay as they were."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="SECTION", help=f"only these: {', '.join(SECTIONS)}")
-    parser.add_argument("--runs", type=int, default=5, help="how often each is measured (default 5)")
+    parser.add_argument("--runs", type=int, help="how often each is measured (default 5, backups and recovery 10)")
     arguments = parser.parse_args()
     unknown = set(arguments.names) - set(SECTIONS)
     if unknown:
@@ -421,7 +430,7 @@ def main() -> None:
     for name, measure in SECTIONS.items():
         if not arguments.names or name in arguments.names:
             today = datetime.date.today().isoformat()
-            measured[name] = "\n".join([f"Measured on {today}: {machine()}.", "", *measure(arguments.runs)]).strip()
+            measured[name] = "\n".join([f"Measured on {today}: {machine()}.", "", *measure(RUNS.get(name, 5) if arguments.runs is None else arguments.runs)]).strip()
     names = [*SECTIONS, *(name for name in measured if name not in SECTIONS)]
     body = "".join(f"\n## {name}\n\n{measured[name]}\n" for name in names if name in measured)
     REPORT.write_text(f"# Benchmarks\n\nMade by `make bench` on a running demo; one section again: `.venv/bin/python tools/bench.py Releases`.\n{body}")

@@ -8,17 +8,16 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-import threading
 import time
 
 import pytest
 
 from tests.support import lab
+from tests.support.database import PSQL, Writer, sql
 from tests.support.deployment import containers
 
 APP = "litefarmapp"
 RESTORE = "playbooks/restore.yml"
-PSQL = "docker exec -i -u 999 postgres psql -qAtX -v ON_ERROR_STOP=1 -U postgres -d litefarm -c "
 # In the order of docs/restore-protocol.md. A sample of the others is enough for every change.
 STEPS = ("stop", "fetch", "replay", "check", "promote", "aside", "swap") if os.environ.get("LITEFARM_NIGHTLY") else ("fetch", "aside")
 # What may be lost with the droplet: archive_timeout, and what a busy machine adds.
@@ -28,11 +27,6 @@ LOST_AT_MOST = 30
 @pytest.fixture
 def app():
     return lab.connect(APP)
-
-
-@pytest.fixture
-def sql(app):
-    return lambda text: app.check_output(PSQL + "%s", text)
 
 
 def restore(target, env=None):
@@ -61,7 +55,7 @@ def serves(ask):
     return check
 
 
-def now(sql):
+def now():
     return sql("SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')") + " UTC"
 
 
@@ -88,10 +82,10 @@ def test_a_target_that_cannot_be_reached_is_refused(app, backup, target, told):
     assert containers() == before
 
 
-def test_a_dropped_table_is_there_at_the_second_before(app, sql, backup, serves):
+def test_a_dropped_table_is_there_at_the_second_before(app, backup, serves):
     sql("CREATE TABLE public.mistake (number int); INSERT INTO public.mistake VALUES (42)")
     time.sleep(2)
-    moment = now(sql)
+    moment = now()
     time.sleep(2)
     sql("DROP TABLE public.mistake; CREATE TABLE public.afterwards (number int)")
     restored(moment)
@@ -103,43 +97,25 @@ def test_a_dropped_table_is_there_at_the_second_before(app, sql, backup, serves)
     sql("DROP TABLE public.mistake")
 
 
-class Writer(threading.Thread):
-    """Writes the time into a table, again and again, and keeps what the server has acknowledged."""
-
-    def __init__(self):
-        super().__init__()
-        self.acknowledged, self.stopping, self.droplet = [], threading.Event(), lab.connect(APP)
-
-    def run(self):
-        while not self.stopping.is_set():
-            written = self.droplet.run(PSQL + '"INSERT INTO public.written VALUES (extract(epoch FROM clock_timestamp())) RETURNING at"')
-            if written.rc == 0:
-                self.acknowledged.append(float(written.stdout))
-
-
-def test_data_that_are_gone_come_back_but_for_some_seconds(app, sql, backup, serves, record_property):
-    sql("CREATE TABLE public.written (at float8)")
+def test_data_that_are_gone_come_back_but_for_some_seconds(app, backup, serves, record_property):
     writer = Writer()
     writer.start()
     time.sleep(20)
     app.check_output("docker kill postgres && rm -rf /srv/litefarm/postgres/pgdata")
-    writer.stopping.set()
-    writer.join()
+    writer.stop()
     # The lab lets its environments be new ones.
     refused = lab.playbook("site.yml", "-e", json.dumps({"new_database": False}))
     assert refused.status != 0 and "restore.yml" in refused.output, refused.reasons
     run = restored("latest")
-    kept = float(sql("SELECT max(at) FROM public.written"))
-    lost = writer.acknowledged[-1] - kept
-    record_property("lost", f"{lost:.1f} s of {len(writer.acknowledged)} writes; restored in {run.seconds:.0f} s")
-    assert 0 <= lost < LOST_AT_MOST
-    assert int(sql("SELECT count(*) FROM public.written")) == len([at for at in writer.acknowledged if at <= kept])
+    count, lost = writer.lost()
+    record_property("lost", f"{count} of {len(writer.acknowledged)} writes, of {lost:.1f} s; restored in {run.seconds:.0f} s")
+    assert lost < LOST_AT_MOST
     serves()
     sql("DROP TABLE public.written")
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_a_restore_that_is_killed_is_run_again(app, sql, backup, serves, step):
+def test_a_restore_that_is_killed_is_run_again(app, backup, serves, step):
     sql("CREATE TABLE public.kept (number int); INSERT INTO public.kept VALUES (1)")
     try:
         # sshd hands it to the module's process, over a connection that is opened after it was written.
@@ -149,7 +125,7 @@ def test_a_restore_that_is_killed_is_run_again(app, sql, backup, serves, step):
         assert killed.status != 0 and "The database is not restored" in killed.output, killed.reasons
     finally:
         app.check_output("truncate --size=0 /etc/environment")
-    answered = app.run(PSQL + '"SELECT number FROM public.kept"')
+    answered = app.run(f"{PSQL} -c 'SELECT number FROM public.kept'")
     assert answered.rc != 0 or answered.stdout.strip() == "1"
     restored("latest")
     assert sql("SELECT number FROM public.kept") == "1"

@@ -10,11 +10,11 @@ import json
 import pytest
 
 from tests.support import lab
+from tests.support.database import sql, wait_until_archived
 from tests.support.deployment import history
 
 APP, FILES = "litefarmapp", "litefarm-imaginary"
 RECOVER = "playbooks/recover.yml"
-PSQL = "docker exec -i -u 999 postgres psql -qAtX -v ON_ERROR_STOP=1 -U postgres -d litefarm -c %s"
 REDIS = "docker exec redis sh /etc/litefarm/redis-cli "
 
 
@@ -42,20 +42,20 @@ def recovered(record_property):
 def test_the_droplet_with_the_database_comes_back(lose, ask, record_property):
     before = lab.connect(APP)
     before.check_output("systemctl start litefarm-postgres-backup@incr.service")
-    before.check_output(PSQL, "DROP TABLE IF EXISTS public.kept; CREATE TABLE public.kept (number int); INSERT INTO public.kept VALUES (42); SELECT pg_switch_wal()")
-    before.check_output("for i in $(seq 60); do ls /srv/litefarm/postgres/pgdata/pg_wal/archive_status | grep -q ready$ || exit 0; sleep 1; done; exit 1")
+    sql("DROP TABLE IF EXISTS public.kept; CREATE TABLE public.kept (number int); INSERT INTO public.kept VALUES (42); SELECT pg_switch_wal()")
+    wait_until_archived()
     released = history(1000)
-    app = lose(APP)
+    lose(APP)
     # The lab lets its environments be new ones.
     refused = lab.playbook("site.yml", "-e", json.dumps({"new_database": False}))
     assert refused.status != 0 and "has no database" in refused.output, refused.reasons
     recovered(record_property)
-    assert app.check_output(PSQL, "SELECT number FROM public.kept") == "42"
+    assert sql("SELECT number FROM public.kept") == "42"
     assert history(1000)[: len(released)] == released
     assert ask("app.litefarm.org").status == 200
     assert "exists" in ask("api.app.litefarm.org", "/login/user/nobody@example.org").text
     assert lab.playbook("playbooks/verify.yml").status == 0
-    app.check_output(PSQL, "DROP TABLE public.kept")
+    sql("DROP TABLE public.kept")
 
 
 def test_the_droplet_with_queues_and_files_comes_back(lose, ask, record_property):
