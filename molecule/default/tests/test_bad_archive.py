@@ -1,0 +1,109 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An archive that cannot be used, or not to its end: one sentence says so, and the database that was there serves on."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+
+from tests.support import lab
+from tests.support.archive import Archive
+from tests.support.database import sql, wait_until_archived
+from tests.support.storage_faults import access_key
+
+APP = "litefarmapp"
+CONFIGURATION = "/etc/litefarm/postgres/pgbackrest.conf"
+
+
+@pytest.fixture
+def app():
+    return lab.connect(APP)
+
+
+@pytest.fixture(scope="module")
+def archive():
+    return Archive("production")
+
+
+def restore(*options):
+    """What a person reads, in one line."""
+    run = lab.playbook("playbooks/restore.yml", "-e", "to=latest", *options)
+    assert run.status != 0, "it was not refused"
+    return " ".join(run.output.split())
+
+
+@pytest.fixture
+def segments(app):
+    """Names of the WAL segments of three rows, of which each is in one of its own."""
+    app.check_output("systemctl start litefarm-postgres-backup@incr.service")
+    sql("CREATE TABLE public.kept (number int)")
+    names = [sql(f"INSERT INTO public.kept VALUES ({number}); SELECT pg_walfile_name(pg_switch_wal())") for number in (1, 2, 3)]
+    wait_until_archived()
+    yield names
+    sql("DROP TABLE public.kept")
+
+
+@pytest.mark.parametrize("harm", ["missing", "damaged"])
+def test_wal_that_is_not_whole_is_not_taken_for_the_end(app, archive, segments, ask, harm):
+    """Trap 2: left to itself, the server promotes where the WAL stops, and everything after that is gone."""
+    before = sql("SELECT timeline_id FROM pg_control_checkpoint()")
+    with getattr(archive, harm)(archive.find("/archive/", segments[1])):
+        told = restore("-e", "confirm=production")
+    assert f"WAL segment {segments[1]} is missing or damaged in the archive" in told and "The database that was there serves again." in told, told[-2000:]
+    assert sql("SELECT count(*) FROM public.kept") == "3" and sql("SELECT timeline_id FROM pg_control_checkpoint()") == before
+    assert "exists" in ask("api.app.litefarm.org", "/login/user/nobody@example.org").text
+    assert app.run("ls -d /srv/litefarm/postgres/pgdata.*").rc != 0
+    assert "Nobody holds the deploy lock" in lab.playbook("playbooks/status.yml").output
+
+
+def test_a_damaged_backup_is_not_put_in_place(app, archive, segments):
+    app.check_output("systemctl start litefarm-postgres-backup@full.service")
+    with archive.damaged(archive.find("/backup/litefarm/", "F/bundle/")):
+        told = restore("-e", "confirm=production")
+    assert "is damaged" in told and "The database that was there serves again." in told, told[-2000:]
+    assert sql("SELECT count(*) FROM public.kept") == "3"
+
+
+@contextlib.contextmanager
+def configured(app, **values):
+    """pgBackRest has other values, as after a mistake in the vault or in the inventory."""
+    app.check_output(f"cp -p {CONFIGURATION} /run/pgbackrest.conf")
+    try:
+        for name, value in values.items():
+            app.check_output("sed -i %s " + CONFIGURATION, f"s|^repo1-{name.replace('_', '-')}=.*|repo1-{name.replace('_', '-')}={value}|")
+        yield
+    finally:
+        app.check_output(f"cat /run/pgbackrest.conf > {CONFIGURATION} && rm /run/pgbackrest.conf")
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"cipher_pass": "wrong"}, "The encryption key does not fit this archive"),
+        ({"s3_bucket": "litefarm-production-backup"}, "The bucket litefarm-production-backup does not exist: correct litefarm_backup_bucket"),
+        ({"s3_bucket": "litefarm-beta-backups"}, "The object storage refuses the key for the bucket"),
+        ({"s3_key": "DO00ANOTHERKEY000000"}, "The object storage"),
+        ({"s3_key_secret": "another"}, "The object storage"),
+        ({"s3_region": "ams3"}, "region"),
+        ({"s3_endpoint": "127.0.0.1:9"}, "The object storage"),
+    ],
+)
+def test_an_archive_that_cannot_be_asked_is_named_before_anything_is_changed(app, values, told):
+    with configured(app, **values):
+        said = restore()
+    assert told in said and "Nothing was changed" not in said, said[-2000:]
+    print(said[said.find("msg:") :][:400])
+
+
+def test_a_bucket_that_may_only_be_read_keeps_the_database_that_is_there(app, segments):
+    """What the server has not archived would be lost."""
+    key_id, secret = access_key("production-read-only")
+    with configured(app, s3_key=key_id, s3_key_secret=secret):
+        told = restore("-e", "confirm=production")
+    assert "did not reach the archive" in told and "The database that was there serves again." in told, told[-2000:]
+    assert sql("SELECT count(*) FROM public.kept") == "3"
+
+

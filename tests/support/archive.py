@@ -1,0 +1,66 @@
+# Copyright (c) 2026 the litefarm.platform authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The database's archive in the lab's bucket, as somebody sees it who has the bucket's key and not the encryption key."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Iterator
+
+import boto3
+
+from tests.support import lab
+from tests.support.storage_faults import access_key
+
+
+class Archive:
+    """The objects of one environment's archive. What is damaged or removed comes back by the bucket's versions."""
+
+    def __init__(self, environment: str):
+        self.bucket = f"litefarm-{environment}-backups"
+        self._prefix = f"{environment}/postgres/"
+        key_id, secret = access_key(environment)
+        connect = functools.partial(boto3.client, "s3", region_name="nyc3", aws_access_key_id=key_id, aws_secret_access_key=secret)
+        self._client = connect(endpoint_url=lab.status()["endpoints"]["storage"], verify=lab.status()["paths"]["ca"])
+
+    def names(self) -> list[str]:
+        """Keys of all objects."""
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self._prefix)
+        return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+
+    def read(self, name: str) -> bytes:
+        return self._client.get_object(Bucket=self.bucket, Key=name)["Body"].read()
+
+    def find(self, *parts: str) -> str:
+        """The newest object whose key contains all of these.
+
+        Raises:
+            AssertionError: there is none.
+        """
+        found = sorted(name for name in self.names() if all(part in name for part in parts))
+        assert found, f"no object has {parts} in its name"
+        return found[-1]
+
+    @contextlib.contextmanager
+    def damaged(self, name: str) -> Iterator[None]:
+        """One byte in the middle of an object is another one inside the block."""
+        content = bytearray(self.read(name))
+        content[len(content) // 2] ^= 1
+        version = self._client.put_object(Bucket=self.bucket, Key=name, Body=bytes(content))["VersionId"]
+        with self._undone(name, version):
+            yield
+
+    @contextlib.contextmanager
+    def missing(self, name: str) -> Iterator[None]:
+        """An object is deleted inside the block."""
+        with self._undone(name, self._client.delete_object(Bucket=self.bucket, Key=name)["VersionId"]):
+            yield
+
+    @contextlib.contextmanager
+    def _undone(self, name: str, version: str) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            self._client.delete_object(Bucket=self.bucket, Key=name, VersionId=version)
