@@ -72,6 +72,7 @@ class Copy(Restore):
     folder = "pgdata.copied"
     server_name = "postgres_copy"
     spool = "spool.copied"
+    removable = "pgdata.before-…"
 
     def __init__(self, params, engine, clock, reached):
         super().__init__(params, engine, clock, reached, tool=TOOL)
@@ -85,7 +86,10 @@ class Copy(Restore):
     def plan(self):
         """What a copy would bring, or why it is refused."""
         self._live_server()
-        return super().plan()
+        try:
+            return super().plan()
+        finally:
+            self._remove_spool()
 
     def copy(self):
         """All steps. Whatever fails leaves the live server without a trace of them."""
@@ -129,7 +133,7 @@ class Copy(Restore):
             )
         if self._query(live.id, "SELECT count(*) FROM pg_database WHERE datname = '%s'" % wanted) != "0":
             raise RestoreError(
-                "The database %s exists already: give another name, or remove it with docker exec %s psql -U postgres -c 'DROP DATABASE %s'."
+                "The database %s exists already: give another name, or remove it with docker exec %s psql -U postgres -c 'DROP DATABASE \"%s\"'."
                 % (wanted, self.params["name"], wanted)
             )
         return live
@@ -137,10 +141,14 @@ class Copy(Restore):
     def _clear_files(self):
         """The restored server and its data, of this copy or of one that was killed."""
         self._remove(self._server())
-        for folder in (self.restored, "%s/%s" % (self.state, self.spool)):
-            if os.path.exists(folder):
-                shutil.rmtree(folder)
-                self.changed = True
+        if os.path.exists(self.restored):
+            shutil.rmtree(self.restored)
+            self.changed = True
+        self._remove_spool()
+
+    def _remove_spool(self):
+        """pgBackRest's container, also that of a plan, cannot be without it."""
+        shutil.rmtree("%s/%s" % (self.state, self.spool), ignore_errors=True)
 
     def _clear_database(self, live):
         """What was loaded of a copy that did not come to its end."""
@@ -163,7 +171,7 @@ class Copy(Restore):
         live = self._live()
         return super()._free() + folder_bytes(self.restored) + (self._loading(live) if live else 0)
 
-    def _lost(self, plan):
+    def _lost(self, plan, writes):
         return []
 
     def _mounts(self):

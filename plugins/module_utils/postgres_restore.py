@@ -326,6 +326,8 @@ class Restore:
     folder = RESTORED
     server_name = SERVER
     spool = "spool"
+    # What a person may find there and remove; the second is left by a copy that was killed.
+    removable = "pgdata.before-…, pgdata.copied"
 
     def __init__(self, params, engine, clock, reached, tool=TOOL):
         self.params = params
@@ -474,18 +476,20 @@ class Restore:
     def _plan(self, target):
         running = self._serves(self._live())
         repository, clusters = self._repository()
+        # Whether the server in place goes on writing what is restored. The archive of another cluster has an end.
+        writes = running and repository.cluster == self._own_cluster()
         now = self.clock.now()
-        resolved = repository.resolve(target, now, running)
+        resolved = repository.resolve(target, now, writes)
         until = repository.archived_until()
         present = os.path.exists(self.pgdata + "/PG_VERSION")
         free, (needed, purpose) = self._free(), self._needed(resolved.size)
         if free < needed:
             raise RestoreError(
-                "%s has %s free, and %s: remove what nobody needs (%s.before-…, %s.copied), or make the disk larger."
-                % (self.root, megabytes(free), purpose % megabytes(needed), self.pgdata, self.pgdata)
+                "%s has %s free, and %s: remove what nobody needs there (%s), or make the disk larger."
+                % (self.root, megabytes(free), purpose % megabytes(needed), self.removable)
             )
         self._check_version(repository)
-        to = {"latest": now if running else until, "time": target.time, "backup": resolved.taken}[target.kind]
+        to = {"latest": now if writes else until, "time": target.time, "backup": resolved.taken}[target.kind]
         plan = {
             "target": target.text,
             "kind": target.kind,
@@ -506,17 +510,17 @@ class Restore:
             "unarchived": len(self._unarchived()) if present else 0,
             "resumes": "",
         }
-        plan["lost"] = self._lost(plan)
+        plan["lost"] = self._lost(plan, writes)
         return plan, resolved
 
     def _needed(self, size):
         """Disk space for data of a size, and what it is for."""
         return int(size * 1.1) + SPARE, "a restore needs %s, because the data in place are kept beside it"
 
-    def _lost(self, plan):
+    def _lost(self, plan, writes):
         """Sentences about what is not there afterwards."""
         if plan["kind"] == "latest":
-            lost = ["What the database has now stays, up to the moment at which it is stopped." if plan["running"] else
+            lost = ["What the database has now stays, up to the moment at which it is stopped." if writes else
                     "Everything that was written after %s, when the archive got its last WAL." % plan["restores_to"]]  # fmt: skip
         else:
             lost = ["Everything that was written after %s." % plan["restores_to"]]

@@ -103,6 +103,51 @@ def test_a_dropped_table_is_there_at_the_second_before(app, sql, backup, serves)
     sql("DROP TABLE public.mistake")
 
 
+@pytest.fixture
+def archive(app, sql):
+    """What would show that another server wrote into the archive: the live server's timeline, and the timelines in the bucket."""
+
+    def seen():
+        histories = "docker exec postgres_backup sh /etc/litefarm/credentials/pgbackrest repo-ls --recurse --filter='[.]history$' archive"
+        failed = sql("SELECT failed_count FROM pg_stat_archiver")
+        return app.check_output(histories), sql("SELECT substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)"), failed
+
+    return seen
+
+
+def test_a_dropped_table_is_in_a_copy_beside_the_live_database(app, sql, backup, archive, serves):
+    sql("CREATE TABLE public.mistake (number int); ALTER TABLE public.mistake OWNER TO litefarm; INSERT INTO public.mistake VALUES (42)")
+    time.sleep(2)
+    moment = now(sql)
+    time.sleep(2)
+    sql("DROP TABLE public.mistake; CREATE TABLE public.afterwards (number int)")
+    running, archived, users = containers(), archive(), sql("SELECT count(*) FROM public.users")
+    copy = ("-e", json.dumps({"to": moment, "database": "litefarm_before"}))
+    try:
+        app.check_output("echo LITEFARM_FAULT_POINT=promote > /etc/environment")
+        with tempfile.TemporaryDirectory() as sockets:
+            killed = lab.playbook(RESTORE, *copy, env={"ANSIBLE_SSH_CONTROL_PATH_DIR": sockets})
+        assert killed.status != 0, killed.reasons
+    finally:
+        app.check_output("truncate --size=0 /etc/environment")
+    assert app.run("ls -d /srv/litefarm/postgres/pgdata.copied").rc == 0
+    run = lab.playbook(RESTORE, *copy)
+    assert run.status == 0 and "psql -U postgres -d litefarm_before" in " ".join(run.output.split()), run.reasons
+    look = PSQL.replace("-d litefarm", "-d litefarm_before")
+    assert app.check_output(look + '"SELECT number FROM public.mistake"') == "42"
+    assert app.check_output(look + """"SELECT to_regclass('public.afterwards') IS NULL, tableowner FROM pg_tables WHERE tablename = 'mistake'\"""") == "t|litefarm"
+    # The live database has what it had, no container was started again, and no other server has archived anything.
+    assert sql("SELECT to_regclass('public.mistake') IS NULL AND to_regclass('public.afterwards') IS NOT NULL") == "t"
+    assert sql("SELECT count(*) FROM public.users") == users
+    assert containers() == running and archive() == archived
+    assert app.run("ls -d /srv/litefarm/postgres/pgdata.copied /var/lib/litefarm/postgres/restore.json").stdout == ""
+    serves()
+    taken = lab.playbook(RESTORE, *copy)
+    assert taken.status != 0 and "The database litefarm_before exists already" in " ".join(taken.output.split()), taken.reasons
+    app.check_output("docker exec postgres psql -U postgres -c 'DROP DATABASE litefarm_before'")
+    sql("DROP TABLE public.afterwards")
+
+
 class Writer(threading.Thread):
     """Writes the time into a table, again and again, and keeps what the server has acknowledged."""
 
