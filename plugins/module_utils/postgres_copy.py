@@ -15,13 +15,14 @@ import re
 import shutil
 
 from .container_service.model import ServiceError
-from .postgres_restore import ASK_TIMEOUT, FETCH_TIMEOUT, SOCKET, SPARE, Journal, Restore, RestoreError
+from .postgres_restore import ASK_TIMEOUT, FETCH_TIMEOUT, PAUSE, SOCKET, SPARE, Journal, Restore, RestoreError
 
 COPY_STEPS = ("plan", "fetch", "replay", "check", "promote", "load")
 TOOL = "postgres_copy_tool"
 LIVE_SOCKET = "/run/live"  # the live server's, in the container of the copy
 # One name for all copies, which no person may give: what a killed copy has left is found by the next one.
 LOADING = "restore.loading"
+RESTARTED_WITHIN = 30  # seconds
 NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 SYSTEM = ("postgres", "template0", "template1")
 
@@ -110,9 +111,7 @@ class Copy(Restore):
         finally:
             self._remove_tool()
             self._clear_files()
-            # A server that was lost meanwhile keeps it until the next copy; what is told is why this one failed.
-            with contextlib.suppress(RestoreError, ServiceError):
-                self._clear_database(live)
+            self._clear_database_soon(live)
         return plan
 
     def _live_server(self):
@@ -133,7 +132,7 @@ class Copy(Restore):
             )
         if self._query(live.id, "SELECT count(*) FROM pg_database WHERE datname = '%s'" % wanted) != "0":
             raise RestoreError(
-                "The database %s exists already: give another name, or remove it with docker exec %s psql -U postgres -c 'DROP DATABASE \"%s\"'."
+                "The database %s exists already: give another name, or remove it with docker exec %s dropdb -U postgres %s."
                 % (wanted, self.params["name"], wanted)
             )
         return live
@@ -155,6 +154,15 @@ class Copy(Restore):
         if self._loading(live):
             self._query(live.id, 'DROP DATABASE IF EXISTS "%s" WITH (FORCE)' % LOADING)
             self.changed = True
+
+    def _clear_database_soon(self, live):
+        """A server that is being restarted is waited for. One that is lost keeps it until the next copy: what is told is why this one failed."""
+        limit = self.clock.monotonic() + RESTARTED_WITHIN
+        while self.clock.monotonic() < limit:
+            with contextlib.suppress(RestoreError, ServiceError):
+                self._clear_database(live)
+                return
+            self.clock.sleep(PAUSE)
 
     def _loading(self, live):
         """Size of the database that a killed copy was loading, if there is one."""
@@ -191,7 +199,7 @@ class Copy(Restore):
         self._query(live.id, 'REVOKE ALL ON DATABASE "%s" FROM PUBLIC' % LOADING)
         code, output, errors = self.engine.execute(server.id, ["bash", "-c", LOAD, "load", database, LOADING], FETCH_TIMEOUT)
         if code:
-            raise RestoreError("The database could not be loaded, and nothing of it is left: %s" % self._first_error(errors or output))
+            raise RestoreError("The database could not be loaded: %s" % self._first_error(errors or output))
         comment = "%s as of %s" % (database, self.journal.data["plan"]["restores_to"])
         self._query(live.id, "COMMENT ON DATABASE \"%s\" IS '%s'" % (LOADING, comment.replace("'", "''")))
         self._query(live.id, 'ALTER DATABASE "%s" RENAME TO "%s"' % (LOADING, self.wanted), timeout=ASK_TIMEOUT)

@@ -144,7 +144,7 @@ def test_a_dropped_table_is_in_a_copy_beside_the_live_database(app, sql, backup,
     serves()
     taken = lab.playbook(RESTORE, *copy)
     assert taken.status != 0 and "The database litefarm_before exists already" in " ".join(taken.output.split()), taken.reasons
-    app.check_output("docker exec postgres psql -U postgres -c 'DROP DATABASE litefarm_before'")
+    app.check_output("docker exec postgres dropdb -U postgres litefarm_before")
     sql("DROP TABLE public.afterwards")
 
 

@@ -128,7 +128,7 @@ def test_names_that_are_taken(droplet):
         assert "which is a database of PostgreSQL itself" in refused(droplet, copy_to=name)
     droplet.databases.add("litefarm_before")
     sentence = refused(droplet)
-    assert "The database litefarm_before exists already" in sentence and "-c 'DROP DATABASE \"litefarm_before\"'" in sentence
+    assert "The database litefarm_before exists already" in sentence and "docker exec postgres dropdb -U postgres litefarm_before." in sentence
     unchanged(droplet)
 
 
@@ -170,7 +170,25 @@ def test_data_without_the_application(droplet, before):
 
 def test_a_load_that_fails_leaves_no_half_database(droplet, before):
     droplet.load_fails = 'pg_dump: last words\npg_restore: error: could not execute query: ERROR:  role "gone" does not exist\n'
-    assert 'nothing of it is left: pg_restore: error: could not execute query: ERROR:  role "gone" does not exist' in failed(droplet, before)
+    assert 'could not be loaded: pg_restore: error: could not execute query: ERROR:  role "gone" does not exist' in failed(droplet, before)
+
+
+def test_a_live_server_that_was_restarted_keeps_no_half_database(droplet, before, monkeypatch):
+    clock = fakes.Clock()
+
+    def ends(command):
+        droplet.seen["postgres"]["back"] = clock.now() + 10
+        return 1, "", "pg_restore: error: server closed the connection unexpectedly"
+
+    def live_psql(sql, serves=droplet._live_psql):
+        return serves(sql) if clock.now() >= droplet.seen["postgres"].get("back", 0) else (2, "", "the database system is starting up")
+
+    monkeypatch.setattr(droplet, "_load", ends)
+    monkeypatch.setattr(droplet, "_live_psql", live_psql)
+    with pytest.raises(RestoreError, match="server closed the connection"):
+        droplet.copy(TIME, clock=clock).copy()
+    assert droplet.databases == before
+    unchanged(droplet)
 
 
 def test_why_it_failed_is_told_although_the_live_server_is_gone(droplet, monkeypatch):
