@@ -15,6 +15,7 @@ import re
 import shutil
 
 from .container_service.model import ServiceError
+from .postgres_archive import folder_bytes
 from .postgres_restore import ASK_TIMEOUT, FETCH_TIMEOUT, PAUSE, SOCKET, SPARE, Journal, Restore, RestoreError
 
 COPY_STEPS = ("plan", "fetch", "replay", "check", "promote", "load")
@@ -53,18 +54,6 @@ class Notes(Journal):
 
     def note(self, **more):
         self.data.update(more)
-
-
-def folder_bytes(path):
-    """Disk space of a folder's files."""
-    found = 0
-    for parent, unused, names in os.walk(path):
-        for name in names:
-            try:
-                found += os.lstat(os.path.join(parent, name)).st_blocks * 512
-            except FileNotFoundError:
-                continue  # removed meanwhile
-    return found
 
 
 class Copy(Restore):

@@ -105,12 +105,13 @@ def test_a_dropped_table_is_there_at_the_second_before(app, sql, backup, serves)
 
 @pytest.fixture
 def archive(app, sql):
-    """What would show that another server wrote into the archive: the live server's timeline, and the timelines in the bucket."""
+    """What a copy must not change: the live server's timeline, the timelines in the bucket, and the journal of the last restore."""
 
     def seen():
         histories = "docker exec postgres_backup sh /etc/litefarm/credentials/pgbackrest repo-ls --recurse --filter='[.]history$' archive"
         failed = sql("SELECT failed_count FROM pg_stat_archiver")
-        return app.check_output(histories), sql("SELECT substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)"), failed
+        journal = app.run("cat /var/lib/litefarm/postgres/restore.json").stdout
+        return app.check_output(histories), sql("SELECT substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)"), failed, journal
 
     return seen
 
@@ -140,7 +141,7 @@ def test_a_dropped_table_is_in_a_copy_beside_the_live_database(app, sql, backup,
     assert sql("SELECT to_regclass('public.mistake') IS NULL AND to_regclass('public.afterwards') IS NOT NULL") == "t"
     assert sql("SELECT count(*) FROM public.users") == users
     assert containers() == running and archive() == archived
-    assert app.run("ls -d /srv/litefarm/postgres/pgdata.copied /var/lib/litefarm/postgres/restore.json").stdout == ""
+    assert app.run("ls -d /srv/litefarm/postgres/pgdata.copied /var/lib/litefarm/postgres/spool.copied").stdout == ""
     serves()
     taken = lab.playbook(RESTORE, *copy)
     assert taken.status != 0 and "The database litefarm_before exists already" in " ".join(taken.output.split()), taken.reasons
