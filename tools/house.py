@@ -268,7 +268,7 @@ def check_roles(root: pathlib.Path) -> t.Iterator[Breach]:
 # ---- playbooks
 
 # A part of other playbooks, which begin with a play of their own.
-PARTS = {"rollout.yml"}
+PARTS = {"restore_copy.yml", "restore_data.yml", "rollout.yml"}
 
 
 def check_playbooks(root: pathlib.Path) -> t.Iterator[Breach]:

@@ -8,6 +8,7 @@ import dataclasses
 
 from ansible.utils.display import Display
 
+from ansible_collections.litefarm.platform.plugins.module_utils.ledger import KINDS
 from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import ControlNodeAction
 from ansible_collections.litefarm.platform.plugins.plugin_utils.rollout.journal import FAILED, PLAN, Event, journal_of
 from ansible_collections.litefarm.platform.plugins.plugin_utils.rollout.planning import lines_of, make_plan
@@ -23,7 +24,7 @@ class ActionModule(ControlNodeAction):
         result = super().run(tmp, task_vars)
         _validated, arguments = self.validate_argument_spec(
             argument_spec={
-                "kind": {"type": "str", "choices": ["deploy", "site", "rollback"], "required": True},
+                "kind": {"type": "str", "choices": list(KINDS), "required": True},
                 "release": {"type": "dict", "required": True},
                 "history": {"type": "list", "elements": "dict", "required": True},
                 "services": {"type": "list", "elements": "str", "required": True},

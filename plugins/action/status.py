@@ -21,6 +21,7 @@ display = Display()
 SERVICES = {"service": "SERVICE", "where": "WHERE", "release": "RELEASE", "since": "SINCE (UTC)", "state": "STATE", "health": "HEALTH"}
 HISTORY = {"when": "WHEN (UTC)", "who": "WHO", "kind": "WHAT", "before": "FROM", "after": "TO", "took": "TOOK", "result": "RESULT", "message": "WHY"}
 NAMED = 5
+MB = 1 << 20
 # Seconds after which the guard's report says nothing of now, and from which WAL that waits is worth a word.
 GUARD_SILENT, WAL_WAITS = 60, 60
 COLOURS = {"FAIL": "red", "failed": "red", "unknown": "yellow", "interrupted": "yellow", "partial": "yellow"}
@@ -56,6 +57,9 @@ class ActionModule(ControlNodeAction):
         for line, colour in archived:
             display.display(line, color=colour)
         notes += [line for line, _colour in archived]
+        for line in replaced_lines({host: found for host, (_expected, found) in droplets.items()}):
+            display.display(line)
+            notes.append(line)
         if history and arguments["lines"] > 0:
             display.display("")
             self._show(HISTORY, history_rows(history[-arguments["lines"] :]), "result")
@@ -183,6 +187,20 @@ def archive_lines(by_host):
                 what, why = "backup of files%s" % (" (%s)" % tag if tag else ""), each.get("message") or found.get("message") or "its journal says why"
                 lines.append(("%s: The last %s failed: %s" % (host, what, shortened(why, 300)), "red"))
     return lines
+
+
+def replaced_lines(by_host):
+    """What takes disk space until a person removes it. C(by_host): droplet to what release_info found."""
+    return [
+        "%s keeps data that restores have replaced: %s. Remove what nobody needs." % (
+            host,
+            ", ".join(
+                "%s (%d MB%s)" % (each["path"], -(-each["bytes"] // MB), "" if each["age"] is None else ", %s old" % duration(each["age"]))
+                for each in found["replaced_data"]
+            ),
+        )
+        for host, found in by_host.items() if found.get("replaced_data")
+    ]  # fmt: skip
 
 
 def _archive_words(archive):

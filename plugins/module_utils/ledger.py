@@ -15,7 +15,7 @@ import time
 
 from .verification.rows import duration, shortened
 
-KINDS = ("deploy", "site", "rollback")
+KINDS = ("deploy", "site", "rollback", "restore")
 RESULTS = ("ok", "partial", "failed", "interrupted")
 # Results of runs that left their release in place; a partial one did so on some of the environment's droplets only.
 IN_PLACE = ("ok", "partial")

@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import calendar
 import contextlib
 import dataclasses
+import glob
 import json
 import os
 import re
@@ -308,6 +310,28 @@ def look(directory: str, now: float | None = None) -> dict[str, t.Any]:
     """What guard and backups left in their folder: C(guard), and C(results) by type of backup; nothing of it asks the object storage."""
     results = {name: read_state(os.path.join(directory, "backup-%s.json" % name), now) for name in RESULTS}
     return {"guard": read_state(os.path.join(directory, "guard.json"), now), "results": {name: found for name, found in results.items() if found}}
+
+
+def folder_bytes(path: str) -> int:
+    """Disk space of a folder's files."""
+    found = 0
+    for parent, _folders, names in os.walk(path):
+        for name in names:
+            # It may have been removed meanwhile.
+            with contextlib.suppress(FileNotFoundError):
+                found += os.lstat(os.path.join(parent, name)).st_blocks * 512
+    return found
+
+
+def look_at_replaced(directory: str, now: float | None = None) -> list[dict[str, t.Any]]:
+    """Data that restores have replaced, the oldest first: C(path), C(bytes), and the C(age) that their name tells."""
+    found = []
+    for path in sorted(glob.glob(os.path.join(glob.escape(directory), "pgdata.before-*"))):
+        moment = None
+        with contextlib.suppress(ValueError):
+            moment = calendar.timegm(time.strptime(path.rpartition("-")[2], "%Y%m%dT%H%M%SZ"))
+        found.append({"path": path, "bytes": folder_bytes(path), "age": age(moment, time.time() if now is None else now)})
+    return found
 
 
 def look_at_files(path: str, now: float | None = None) -> dict[str, t.Any] | None:

@@ -322,6 +322,13 @@ class Restore:
     C(params) are the module's; C(clock) has C(now), C(monotonic) and C(sleep); C(reached) is told of each step that is done.
     """
 
+    # The folder beside pgdata, the container of the server on it, and pgBackRest's queue below the state's folder.
+    folder = RESTORED
+    server_name = SERVER
+    spool = "spool"
+    # What a person may find there and remove; the second is left by a copy that was killed.
+    removable = "pgdata.before-…, pgdata.copied"
+
     def __init__(self, params, engine, clock, reached, tool=TOOL):
         self.params = params
         # A list of backups must not take the container of a restore.
@@ -333,12 +340,15 @@ class Restore:
         self.state = params["state_directory"] + "/postgres"
         self.uid = params["uid"]
         self.pgdata = self.root + "/pgdata"
-        self.restored = self.root + "/" + RESTORED
-        self.journal = Journal(self.state + "/restore.json")
+        self.restored = self.root + "/" + self.folder
+        self.journal = self._open_journal()
         self.changed = False
         self.warnings = []
         self.resumed = False
         self._tool = None
+
+    def _open_journal(self):
+        return Journal(self.state + "/restore.json")
 
     # -- operations ------------------------------------------------------------------------------------------------------------
 
@@ -466,18 +476,20 @@ class Restore:
     def _plan(self, target):
         running = self._serves(self._live())
         repository, clusters = self._repository()
+        # Whether the server in place goes on writing what is restored. The archive of another cluster has an end.
+        writes = running and repository.cluster == self._own_cluster()
         now = self.clock.now()
-        resolved = repository.resolve(target, now, running)
+        resolved = repository.resolve(target, now, writes)
         until = repository.archived_until()
         present = os.path.exists(self.pgdata + "/PG_VERSION")
-        free, needed = self._free(), int(resolved.size * 1.1) + SPARE
+        free, (needed, purpose) = self._free(), self._needed(resolved.size)
         if free < needed:
             raise RestoreError(
-                "%s has %s free, and a restore needs %s, because the data in place are kept beside it: remove what nobody needs (older %s.before-…), "
-                "or make the disk larger." % (self.root, megabytes(free), megabytes(needed), self.pgdata)
+                "%s has %s free, and %s: remove what nobody needs there (%s), or make the disk larger."
+                % (self.root, megabytes(free), purpose % megabytes(needed), self.removable)
             )
         self._check_version(repository)
-        to = {"latest": now if running else until, "time": target.time, "backup": resolved.taken}[target.kind]
+        to = {"latest": now if writes else until, "time": target.time, "backup": resolved.taken}[target.kind]
         plan = {
             "target": target.text,
             "kind": target.kind,
@@ -498,13 +510,17 @@ class Restore:
             "unarchived": len(self._unarchived()) if present else 0,
             "resumes": "",
         }
-        plan["lost"] = self._lost(plan)
+        plan["lost"] = self._lost(plan, writes)
         return plan, resolved
 
-    def _lost(self, plan):
+    def _needed(self, size):
+        """Disk space for data of a size, and what it is for."""
+        return int(size * 1.1) + SPARE, "a restore needs %s, because the data in place are kept beside it"
+
+    def _lost(self, plan, writes):
         """Sentences about what is not there afterwards."""
         if plan["kind"] == "latest":
-            lost = ["What the database has now stays, up to the moment at which it is stopped." if plan["running"] else
+            lost = ["What the database has now stays, up to the moment at which it is stopped." if writes else
                     "Everything that was written after %s, when the archive got its last WAL." % plan["restores_to"]]  # fmt: skip
         else:
             lost = ["Everything that was written after %s." % plan["restores_to"]]
@@ -585,11 +601,7 @@ class Restore:
         """The server in place ends, with all that it has written in the archive, and does not come back by itself."""
         live = self._live()
         if self._serves(live):
-            if target.kind == "latest" or (target.kind == "time" and target.time >= self.journal.data["plan"]["archived_until_epoch"]):
-                # A transaction after the target shows replay that it has reached it.
-                self._query(live.id, "SELECT txid_current()")
-                self._query(live.id, "SELECT pg_switch_wal()")
-                self._wait_until_archived()
+            self._archive_last_wal(target, live)
             self.engine.set_policy(live.id, "no")
             self.engine.stop(live.id, STOP_TIMEOUT)
             if target.kind == "latest" and self._unarchived():
@@ -602,6 +614,18 @@ class Restore:
                     self.engine.stop(live.id, STOP_TIMEOUT)
             if target.kind == "latest" and self._own_cluster() == self.journal.data["plan"]["cluster"]:
                 self._push_what_is_left()
+        self._resolve_again(target)
+
+    def _archive_last_wal(self, target, live):
+        """What the target needs of the WAL that the running server still has."""
+        if target.kind == "latest" or (target.kind == "time" and target.time >= self.journal.data["plan"]["archived_until_epoch"]):
+            # A transaction after the target shows replay that it has reached it.
+            self._query(live.id, "SELECT txid_current()")
+            self._query(live.id, "SELECT pg_switch_wal()")
+            self._wait_until_archived()
+
+    def _resolve_again(self, target):
+        """The same target, in an archive that has got more since the plan."""
         repository = self._look(self.journal.data["plan"]["cluster"])
         resolved = repository.resolve(target, self.clock.now(), live=True)
         self.journal.note(resolved=resolved._asdict())
@@ -647,7 +671,7 @@ class Restore:
         os.chown(self.restored, self.uid, self.uid)
         options = [
             "restore",
-            "--pg1-path=%s/%s" % (DATA, RESTORED),
+            "--pg1-path=%s/%s" % (DATA, self.folder),
             "--set=%s" % resolved.label,
             "--recovery-option=restore_command=%s" % RESTORE_COMMAND,
             "--process-max=2",
@@ -771,6 +795,18 @@ class Restore:
         """The restored server leaves recovery on a timeline of its own, and ends cleanly. It is archived only after the swap."""
         self.journal.note(promoting=True)
         server = self._running_server(target)
+        self._leave_recovery(target, server)
+        for setting in RECOVERY_SETTINGS:
+            self._query(server.id, "ALTER SYSTEM RESET %s" % setting)
+        self._query(server.id, "CHECKPOINT", timeout=PROMOTED_WITHIN)
+        self.engine.stop(server.id, STOP_TIMEOUT)
+        control = self._controldata()
+        if control.get("Database cluster state") != "shut down":
+            raise RestoreError("The restored server did not end cleanly: %s" % self._last_words(self._said()))
+        self._remove(self._server())
+        self.journal.note(before="pgdata.before-" + time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(self.clock.now())))
+
+    def _leave_recovery(self, target, server):
         limit, told = self.clock.monotonic() + PROMOTED_WITHIN, False
         while True:
             asked = self._ask_server()
@@ -783,15 +819,6 @@ class Restore:
             if self.clock.monotonic() >= limit or not self._server_details().running:
                 raise RestoreError("The restored server did not leave recovery: %s" % self._last_words(self._said()))
             self.clock.sleep(PAUSE)
-        for setting in RECOVERY_SETTINGS:
-            self._query(server.id, "ALTER SYSTEM RESET %s" % setting)
-        self._query(server.id, "CHECKPOINT", timeout=PROMOTED_WITHIN)
-        self.engine.stop(server.id, STOP_TIMEOUT)
-        control = self._controldata()
-        if control.get("Database cluster state") != "shut down":
-            raise RestoreError("The restored server did not end cleanly: %s" % self._last_words(self._said()))
-        self._remove(self._server())
-        self.journal.note(before="pgdata.before-" + time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(self.clock.now())))
 
     def _aside(self, unused):
         """The data in place are kept under another name."""
@@ -860,11 +887,10 @@ class Restore:
         seen = self.engine.get("/containers/%s/json" % live.id) if live else None
         host = (seen or {}).get("HostConfig") or {}
         network = host.get("NetworkMode") or ("litefarm" if self.engine.network("litefarm") else "bridge")
-        for folder in (self.state + "/spool",):
-            if not os.path.isdir(folder):
-                os.makedirs(folder, mode=0o750)
-                os.chown(folder, self.uid, self.uid)
-        mounts = [(self.root, DATA, False), (self.params["credentials_directory"], CREDENTIALS, True), (self.state + "/spool", SPOOL, False)]
+        spool = "%s/%s" % (self.state, self.spool)
+        if not os.path.isdir(spool):
+            os.makedirs(spool, mode=0o750)
+            os.chown(spool, self.uid, self.uid)
         return {
             "Image": self._image(),
             "User": "%d:%d" % (self.uid, self.uid),
@@ -886,16 +912,20 @@ class Restore:
                 "ShmSize": host.get("ShmSize") or 128 << 20,
                 "ExtraHosts": host.get("ExtraHosts") or [],
                 "Tmpfs": {"/tmp": "size=64m", SOCKET: "size=1m,uid=%d,gid=%d,mode=0750" % (self.uid, self.uid)},
-                "Mounts": [{"Type": "bind", "Source": source, "Target": to, "ReadOnly": read_only} for source, to, read_only in mounts],
+                "Mounts": [{"Type": "bind", "Source": source, "Target": to, "ReadOnly": read_only} for source, to, read_only in self._mounts()],
                 "LogConfig": {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "2"}},
             },
         }
+
+    def _mounts(self):
+        """Source, target, and whether it is read-only."""
+        return [(self.root, DATA, False), (self.params["credentials_directory"], CREDENTIALS, True), ("%s/%s" % (self.state, self.spool), SPOOL, False)]
 
     def _named(self, name):
         return next((one for one in self.engine.containers(self.params["name"], "restore") if one.name == name), None)
 
     def _server(self):
-        return self._named(SERVER)
+        return self._named(self.server_name)
 
     def _remove(self, container):
         if container:
@@ -928,8 +958,8 @@ class Restore:
         if server and server.running:
             return server
         self._remove(server)
-        env = {"PGDATA": "%s/%s" % (DATA, RESTORED), "SYSTEM_IDENTIFIER": self.journal.data["plan"]["cluster"]}
-        self.engine.start(self.engine.create(SERVER, self._body(SERVER_SCRIPT, env)))
+        env = {"PGDATA": "%s/%s" % (DATA, self.folder), "SYSTEM_IDENTIFIER": self.journal.data["plan"]["cluster"]}
+        self.engine.start(self.engine.create(self.server_name, self._body(SERVER_SCRIPT, env)))
         return self._server()
 
     def _running_server(self, target):
@@ -951,7 +981,7 @@ class Restore:
     def _server_details(self):
         server = self._server()
         if not server:
-            raise RestoreError("The container %s was removed during the restore: run again." % SERVER)
+            raise RestoreError("The container %s was removed during the restore: run again." % self.server_name)
         return self.engine.inspect(server.id)
 
     def _said(self):
@@ -979,7 +1009,7 @@ class Restore:
         return output.strip()
 
     def _controldata(self):
-        code, output, errors = self._run(["pg_controldata", "%s/%s" % (DATA, RESTORED)], ASK_TIMEOUT)
+        code, output, errors = self._run(["pg_controldata", "%s/%s" % (DATA, self.folder)], ASK_TIMEOUT)
         if code:
             raise RestoreError("The restored data have no readable pg_control: %s" % (errors or output).strip()[:300])
         return wal.controldata(output)

@@ -60,7 +60,7 @@ options:
   force:
     description:
       - With V(locked), whether C(plan.to) is released although a rollback left it and nobody has released it since, or although a newer release
-        has taken its place. Only for C(plan.kind) V(deploy) and V(site); a rollback needs none.
+        has taken its place. Only for C(plan.kind) V(deploy) and V(site); a rollback and a restore need none.
     type: bool
     default: false
   completed:
@@ -78,7 +78,7 @@ options:
   record:
     description:
       - A line of the history. What is missing is taken from the lock of this run, or is empty.
-      - C(kind), what was done, is V(deploy), V(site) or V(rollback), and C(result) is V(ok), V(partial), V(failed) or V(interrupted). Both are needed.
+      - C(kind), what was done, is V(deploy), V(site), V(rollback) or V(restore), and C(result) is V(ok), V(partial), V(failed) or V(interrupted). Both are needed.
       - V(partial) is a release that is in place on the droplets of the run, while others of the environment still have another one.
       - C(time), C(started) and C(seconds) say when it ended and began (ISO 8601 in UTC) and how long it took. By default it ends now and
         began when the lock was taken.

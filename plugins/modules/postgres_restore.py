@@ -18,6 +18,8 @@ description:
     if all of the WAL up to the target was there. The data that were in place are kept, as C(pgdata.before-<time>).
   - A run that was killed is continued by the next one to the same target. C(docs/restore-protocol.md) says for each step what it leaves.
   - Does not start the server on the restored data; the role does.
+  - With O(copy_to), the application's database is restored under another name on the server in place, which goes on serving. A copy that was
+    killed starts over.
 author:
   - LiteFarm platform maintainers (@LiteFarmOrg)
 extends_documentation_fragment:
@@ -37,15 +39,21 @@ options:
       - V(restored) stops the server and puts the restored data in place.
       - V(abandoned) gives up a restore that is not in place yet, and starts the server that was there.
       - V(finished) waits until the server that runs on the restored data has told the archive so, and closes the journal.
+      - V(copied) restores the application's database as another database, O(copy_to), of the server in place. Nothing else is changed.
     type: str
-    choices: [planned, restored, abandoned, finished]
+    choices: [planned, restored, abandoned, finished, copied]
     default: planned
   to:
     description:
       - V(latest), a time with its zone such as V(2026-11-27 10:00:00 UTC), or the label or name of a backup.
-      - Required with O(state=planned) and O(state=restored).
+      - Required with O(state=planned), O(state=restored) and O(state=copied).
     type: str
     default: ""
+  copy_to:
+    description:
+      - Name of the database that O(state=copied) makes. It must not exist yet.
+      - With O(state=planned), the plan is that of a copy.
+    type: str
   cluster:
     description:
       - System identifier of the cluster whose archive is used. Default is the one of the data in place or, where there are none, the cluster with
@@ -63,7 +71,9 @@ options:
     type: float
     default: 0
   lock_timeout:
-    description: Time to wait for another run on the server's container, in seconds. Another restore is not waited for.
+    description:
+      - Time to wait for another run on the server's container, in seconds. Another restore is not waited for.
+      - A copy does not wait, and does not keep releases waiting.
     type: int
     default: 60
 seealso:
@@ -82,6 +92,12 @@ EXAMPLES = r"""
     to: latest
     control_time: "{{ now(utc=true).timestamp() }}"
 
+- name: Look at the data as they were, beside those of now
+  litefarm.platform.postgres_restore:
+    state: copied
+    to: "2026-11-27 10:00:00 UTC"
+    copy_to: litefarm_before
+
 - name: Give up the restore
   litefarm.platform.postgres_restore:
     state: abandoned
@@ -90,7 +106,7 @@ EXAMPLES = r"""
 RETURN = r"""
 plan:
   description: What the restore does, or would do.
-  returned: with O(state=planned) and O(state=restored)
+  returned: with O(state=planned), O(state=restored) and O(state=copied)
   type: dict
   contains:
     target:
@@ -173,7 +189,7 @@ before:
   sample: /srv/litefarm/postgres/pgdata.before-20261127T101530Z
 tables:
   description: Tables in the restored database of the application.
-  returned: with O(state=restored)
+  returned: with O(state=restored) and O(state=copied)
   type: int
   sample: 161
 seconds:
@@ -192,6 +208,7 @@ step:
   sample: swap
 """
 
+import contextlib
 import os
 
 from ansible.module_utils.basic import AnsibleModule
@@ -201,6 +218,7 @@ from ansible_collections.litefarm.platform.plugins.module_utils.container_servic
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.host import Clock, Lock
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import ServiceError
 from ansible_collections.litefarm.platform.plugins.module_utils.postgres_archive import ArchiveError
+from ansible_collections.litefarm.platform.plugins.module_utils.postgres_copy import Copy
 from ansible_collections.litefarm.platform.plugins.module_utils.postgres_restore import OPTIONS, Restore, RestoreError, RestoreLock
 
 
@@ -208,6 +226,8 @@ def perform(module, restore):
     """Does it, and returns what it has to say."""
     if module.params["state"] == "planned" or module.check_mode:
         return {"plan": restore.plan()} if module.params["to"] else {}
+    if module.params["state"] == "copied":
+        return dict(plan=restore.copy(), tables=restore.journal.data["tables"])
     if module.params["state"] == "restored":
         plan = restore.restore()
         before = "%s/%s" % (module.params["data_directory"], restore.journal.data["before"])
@@ -222,8 +242,9 @@ def perform(module, restore):
 def main():
     module = AnsibleModule(
         argument_spec=dict(
-            state=dict(type="str", choices=["planned", "restored", "abandoned", "finished"], default="planned"),
+            state=dict(type="str", choices=["planned", "restored", "abandoned", "finished", "copied"], default="planned"),
             to=dict(type="str", default=""),
+            copy_to=dict(type="str"),
             cluster=dict(type="str", default=""),
             database=dict(type="str", default="litefarm"),
             **OPTIONS,
@@ -231,7 +252,7 @@ def main():
             lock_timeout=dict(type="int", default=60),
             **run_number.OPTION,
         ),
-        required_if=[("state", "planned", ["to"]), ("state", "restored", ["to"])],
+        required_if=[("state", "planned", ["to"]), ("state", "restored", ["to"]), ("state", "copied", ["to", "copy_to"])],
         supports_check_mode=True,
     )
     params, clock = module.params, Clock()
@@ -239,9 +260,11 @@ def main():
     try:
         run_number.require(params["run_number"], module.check_mode)
         with RestoreLock(params["state_directory"], clock):
-            restore = Restore(params, Engine(), clock, faults.of("restore"))
-            # Nobody else starts or replaces the server meanwhile.
-            with Lock("%s/container_service/%s.lock" % (params["state_directory"], params["name"]), params["lock_timeout"], clock):
+            copies = params["state"] == "copied" or (params["state"] == "planned" and params["copy_to"] is not None)
+            restore = (Copy if copies else Restore)(params, Engine(), clock, faults.of("restore"))
+            # Nobody else starts or replaces the server meanwhile. A copy only uses it as it is.
+            lock = Lock("%s/container_service/%s.lock" % (params["state_directory"], params["name"]), params["lock_timeout"], clock)
+            with contextlib.nullcontext() if copies else lock:
                 run_number.require(params["run_number"], module.check_mode)
                 result = perform(module, restore)
     except run_number.RunRefused as error:

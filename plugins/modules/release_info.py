@@ -48,6 +48,10 @@ options:
     description: The status file of the backup of files. Empty, or without such a file, there is none.
     type: path
     default: ""
+  data_directory:
+    description: Directory with the database's data, in which C(playbooks/restore.yml) keeps those that it replaces. Empty, they are not looked for.
+    type: path
+    default: ""
 seealso:
   - module: litefarm.platform.container_service
 """
@@ -155,6 +159,11 @@ file_backup:
   description: What the backup of files last reported, with its C(age) in seconds and by C(tags) if it says so; null if it did not.
   returned: always
   type: dict
+replaced_data:
+  description: Data that restores have replaced and nobody has removed, the oldest first, each with C(path), C(bytes) and C(age) in seconds.
+  returned: always
+  type: list
+  elements: dict
 engine:
   description: Whether an engine answers.
   returned: always
@@ -178,6 +187,7 @@ def main():
             maintenance_directory=dict(type="path", default=""),
             archive_directory=dict(type="path", default=""),
             file_backup=dict(type="path", default=""),
+            data_directory=dict(type="path", default=""),
         ),
         supports_check_mode=True,
     )
@@ -189,7 +199,9 @@ def main():
     maintenance = look(wanted["maintenance_directory"]) if wanted["maintenance_directory"] else None
     archive = postgres_archive.look(wanted["archive_directory"]) if wanted["archive_directory"] else {}
     files = postgres_archive.look_at_files(wanted["file_backup"]) if wanted["file_backup"] else None
-    module.exit_json(changed=False, maintenance=maintenance, archive=archive if any(archive.values()) else None, file_backup=files, **answer)
+    replaced = postgres_archive.look_at_replaced(wanted["data_directory"]) if wanted["data_directory"] else []
+    archive = archive if any(archive.values()) else None
+    module.exit_json(changed=False, maintenance=maintenance, archive=archive, file_backup=files, replaced_data=replaced, **answer)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ options:
   kind:
     description: What is being done.
     type: str
-    choices: [deploy, site, rollback]
+    choices: [deploy, site, rollback, restore]
     required: true
   release:
     description: The release, as M(litefarm.platform.release) returns it.

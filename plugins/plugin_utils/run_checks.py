@@ -49,7 +49,7 @@ PLAYBOOKS = {
     "maintenance": Playbook({"state": "switch", "message": "text"}),
     "preflight": Playbook(FIRST_TIME, PREFLIGHT),
     "recover": Playbook({"confirm": "text", "cluster": "text", **FIRST_TIME}, PREFLIGHT),
-    "restore": Playbook({"to": "text", "confirm": "text", "cluster": "text"}, PREFLIGHT),
+    "restore": Playbook({"to": "text", "confirm": "text", "cluster": "text", "database": "text"}, PREFLIGHT),
     "rollback": Playbook({"to": "text", "force": "bool"}, PREFLIGHT),
     "rotate": Playbook({"secret": "text", "finish": "bool", "force": "bool"}, PREFLIGHT),
     "secrets": Playbook({"new_secrets": "bool"}),

@@ -97,6 +97,52 @@ def test_a_dropped_table_is_there_at_the_second_before(app, backup, serves):
     sql("DROP TABLE public.mistake")
 
 
+@pytest.fixture
+def archive(app):
+    """What a copy must not change: the live server's timeline, the timelines in the bucket, and the journal of the last restore."""
+
+    def seen():
+        histories = "docker exec postgres_backup sh /etc/litefarm/credentials/pgbackrest repo-ls --recurse --filter='[.]history$' archive"
+        failed = sql("SELECT failed_count FROM pg_stat_archiver")
+        journal = app.run("cat /var/lib/litefarm/postgres/restore.json").stdout
+        return app.check_output(histories), sql("SELECT substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)"), failed, journal
+
+    return seen
+
+
+def test_a_dropped_table_is_in_a_copy_beside_the_live_database(app, backup, archive, serves):
+    sql("CREATE TABLE public.mistake (number int); ALTER TABLE public.mistake OWNER TO litefarm; INSERT INTO public.mistake VALUES (42)")
+    time.sleep(2)
+    moment = now()
+    time.sleep(2)
+    sql("DROP TABLE public.mistake; CREATE TABLE public.afterwards (number int)")
+    running, archived, users = containers(), archive(), sql("SELECT count(*) FROM public.users")
+    copy = ("-e", json.dumps({"to": moment, "database": "litefarm_before"}))
+    try:
+        app.check_output("echo LITEFARM_FAULT_POINT=promote > /etc/environment")
+        with tempfile.TemporaryDirectory() as sockets:
+            killed = lab.playbook(RESTORE, *copy, env={"ANSIBLE_SSH_CONTROL_PATH_DIR": sockets})
+        assert killed.status != 0, killed.reasons
+    finally:
+        app.check_output("truncate --size=0 /etc/environment")
+    assert app.run("ls -d /srv/litefarm/postgres/pgdata.copied").rc == 0
+    run = lab.playbook(RESTORE, *copy)
+    assert run.status == 0 and "psql -U postgres -d litefarm_before" in " ".join(run.output.split()), run.reasons
+    look = PSQL.replace("-d litefarm", "-d litefarm_before") + " -c "
+    assert app.check_output(look + '"SELECT number FROM public.mistake"') == "42"
+    assert app.check_output(look + """"SELECT to_regclass('public.afterwards') IS NULL, tableowner FROM pg_tables WHERE tablename = 'mistake'\"""") == "t|litefarm"
+    # The live database has what it had, no container was started again, and no other server has archived anything.
+    assert sql("SELECT to_regclass('public.mistake') IS NULL AND to_regclass('public.afterwards') IS NOT NULL") == "t"
+    assert sql("SELECT count(*) FROM public.users") == users
+    assert containers() == running and archive() == archived
+    assert app.run("ls -d /srv/litefarm/postgres/pgdata.copied /var/lib/litefarm/postgres/spool.copied").stdout == ""
+    serves()
+    taken = lab.playbook(RESTORE, *copy)
+    assert taken.status != 0 and "The database litefarm_before exists already" in " ".join(taken.output.split()), taken.reasons
+    app.check_output("docker exec postgres dropdb -U postgres litefarm_before")
+    sql("DROP TABLE public.afterwards")
+
+
 def test_data_that_are_gone_come_back_but_for_some_seconds(app, backup, serves, record_property):
     writer = Writer()
     writer.start()

@@ -17,7 +17,7 @@ def make_plan(kind: str, release: dict, history: list[dict], hosts: list[str], g
     """The plan of a run.
 
     Args:
-        kind: `deploy`, `site` or `rollback`.
+        kind: `deploy`, `site`, `rollback` or `restore`.
         release: what the action release returned: version, commit, and references of images by service.
         history: records of the environment, the newest last.
         hosts: droplets of the run.

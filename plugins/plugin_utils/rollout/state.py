@@ -24,7 +24,7 @@ class Plan:
     """What a run is going to do. Everything in it is known when the lock has been taken.
 
     Attributes:
-        kind: `deploy`, `site` or `rollback`.
+        kind: `deploy`, `site`, `rollback` or `restore`.
         release: `version` and `commit` of the release.
         images: service to the reference of its image.
         before: `version` and `commit` of the release that the environment ran last; empty strings if there is none.

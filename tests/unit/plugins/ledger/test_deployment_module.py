@@ -186,7 +186,7 @@ def test_breaking(droplet):
         ({"state": "unlocked"}, "run"),
         ({"state": "locked", "run": "a", "what": "x", "minutes": 0}, "minutes is 0"),
         ({"state": "broken", "record": {"kind": "deploy", "result": "ok"}}, "A record belongs to state unlocked or read, not to broken"),
-        ({"state": "read", "record": {"kind": "deployment", "result": "ok"}}, "kind of record is deployment: give one of deploy, site, rollback."),
+        ({"state": "read", "record": {"kind": "deployment", "result": "ok"}}, "kind of record is deployment: give one of deploy, site, rollback, restore."),
         ({"state": "read", "record": {"kind": "deploy"}}, "result of record is missing: give one of ok, partial, failed, interrupted."),
         ({"state": "read", "record": {}}, "kind of record is missing"),
         ({"state": "read", "record": {"kind": "deploy", "result": "ok", "form": {}}}, "record has a key form that no record has"),

@@ -245,3 +245,11 @@ def test_backups_that_failed_are_told():
     tags = {"redis": {"age": 60, "result": "failed"}, "images": {"age": 60, "result": "ok"}}
     lines = archived(other={"age": 60, "result": "failed", "tags": tags})
     assert lines[1:] == [("other: The last backup of files (redis) failed: its journal says why", "red")]
+
+
+def test_replaced_data_are_told_until_a_person_removes_them():
+    path = "/srv/litefarm/postgres/pgdata.before-"
+    kept = [{"path": path + "20261124T101530Z", "bytes": (1200 << 20) + 1, "age": 3 * 86400}, {"path": path + "mine", "bytes": 0, "age": None}]
+    assert status.replaced_lines({"app": {"replaced_data": kept}, "other": {"replaced_data": []}, "older": {}}) == [
+        "app keeps data that restores have replaced: %s20261124T101530Z (1201 MB, 3 d old), %smine (0 MB). Remove what nobody needs." % (path, path)
+    ]

@@ -42,3 +42,17 @@ def test_status_files_of_archive_and_files(tmp_path):
     assert 30 <= answer["archive"]["guard"]["age"] < 60
     assert list(answer["archive"]["results"]) == ["full"]
     assert 30 <= answer["file_backup"]["age"] < 60
+
+
+def test_data_that_restores_have_replaced(tmp_path):
+    wanted = {"data_directory": str(tmp_path / "postgres")}
+    assert run(tmp_path)["replaced_data"] == run(tmp_path, **wanted)["replaced_data"] == []
+    ages = {"pgdata.before-%s" % time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(time.time() - age)): age for age in (7200, 60)}
+    for name in ("pgdata", "pgdata.restored", "pgdata.before-mine", *ages):
+        (tmp_path / "postgres" / name / "base").mkdir(parents=True)
+        (tmp_path / "postgres" / name / "base" / "1").write_bytes(b"x" * 100000)
+    found = run(tmp_path, **wanted)["replaced_data"]
+    assert [each["path"] for each in found] == [str(tmp_path / "postgres" / name) for name in (*ages, "pgdata.before-mine")]
+    assert all(100000 <= each["bytes"] < 200000 for each in found)
+    assert [each["age"] is not None and 0 <= each["age"] - age < 60 for each, age in zip(found, ages.values(), strict=False)] == [True, True]
+    assert found[-1]["age"] is None

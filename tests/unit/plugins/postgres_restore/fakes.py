@@ -8,15 +8,18 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import re
 import shutil
 
-from ansible_collections.litefarm.platform.plugins.module_utils import postgres_restore
+from ansible_collections.litefarm.platform.plugins.module_utils import postgres_copy, postgres_restore
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.engine import Container, Details
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import LABEL, ServiceError
 
 CLUSTER = "7577198264723316764"
 NOON = 1795780800  # 2026-11-27 12:00:00 UTC
 SEGMENT_BYTES = 1 << 20
+# Servers that replay, and their data.
+FOLDERS = {cls.server_name: cls.folder for cls in (postgres_restore.Restore, postgres_copy.Copy)}
 
 
 class Killed(BaseException):
@@ -113,6 +116,10 @@ class Droplet:
         self.write("pgdata", "old")
         self.add("postgres", "service", "running", "unless-stopped")
         self.log_of_server = []
+        self.loaded = False
+        self.databases = {"postgres", "template0", "template1", "litefarm"}
+        # What pg_restore writes if it fails.
+        self.load_fails = ""
 
     # -- the data --------------------------------------------------------------------------------------------------------------
 
@@ -172,8 +179,8 @@ class Droplet:
 
     def start(self, name):
         self.seen[name]["state"] = "running"
-        if name == postgres_restore.SERVER:
-            self._begin_replay()
+        if name in FOLDERS:
+            self._begin_replay(name)
 
     def stop(self, name, unused):
         self.seen[name]["state"] = "exited"
@@ -187,12 +194,14 @@ class Droplet:
         self.policies[name] = policy
 
     def logs(self, name, unused):
-        assert name == postgres_restore.SERVER
+        assert name in FOLDERS
         return self.log_of_server
 
     # -- what runs in containers -----------------------------------------------------------------------------------------------
 
     def execute(self, name, command, unused, user=None, stdin=None):
+        if name not in self.seen:
+            raise ServiceError("The container engine could not run a command: No such container: %s" % name)
         assert self.seen[name]["state"] == "running", "the engine runs nothing in a container that is stopped"
         self.commands.append(command)
         if command[0] == "psql":
@@ -201,6 +210,8 @@ class Droplet:
             return 0, "", ""
         if command[0] == "pg_controldata":
             return self._controldata(command[1])
+        if command[0] == "bash":
+            return self._load(command)
         if command == ["postgres", "--version"]:
             return 0, "postgres (PostgreSQL) %s.4 (Debian)" % self.major, ""
         return self._backrest(command)
@@ -225,18 +236,20 @@ class Droplet:
             return 0, bucket.timelines[int(arguments[1].rpartition("/")[2][:8], 16)][1], ""
         if arguments[0] == "archive-push":
             return (0, "", "") if self.archives else (1, "", "P00  ERROR: [049]: unable to connect to 'storage:443': [111] Connection refused")
-        assert arguments[0] == "restore" and self.root.joinpath("pgdata.restored").is_dir()
-        assert self.seen.get("postgres", {}).get("state") != "running", "two servers must never use the archive at once"
-        self.write("pgdata.restored", "backup")
+        folder = next(one for one in arguments if one.startswith("--pg1-path=")).rpartition("/")[2]
+        assert arguments[0] == "restore" and folder in FOLDERS.values() and self.root.joinpath(folder).is_dir()
+        running = self.seen.get("postgres", {}).get("state") == "running"
+        assert running == (folder == postgres_copy.Copy.folder), "a restore stops the server, and a copy does not"
+        self.write(folder, "backup")
         kind = next(one for one in arguments if one.startswith("--type="))
-        (self.root / "pgdata.restored" / ("standby.signal" if kind == "--type=standby" else "recovery.signal")).touch()
+        (self.root / folder / ("standby.signal" if kind == "--type=standby" else "recovery.signal")).touch()
         return 0, "", ""
 
-    def _begin_replay(self):
-        folder = self.root / "pgdata.restored"
+    def _begin_replay(self, name):
+        folder = self.root / FOLDERS[name]
         self.promoted = not list(folder.glob("*.signal"))
         if self.ends_with:
-            self.seen[postgres_restore.SERVER]["state"] = "exited"
+            self.seen[name]["state"] = "exited"
             self.log_of_server = [self.ends_with]
         elif not self.promoted:
             if not self.gap:
@@ -249,8 +262,8 @@ class Droplet:
         if name == "postgres":
             if "pg_switch_wal" in sql and not self.archives:
                 self.ready.touch()
-            return 0, "1\n", ""
-        folder = self.root / "pgdata.restored"
+            return self._live_psql(sql)
+        folder = self.root / FOLDERS[name]
         if sql == postgres_restore.STATE_SQL:
             if self.promoted:
                 return 0, "f|0/0|f||\n", ""
@@ -263,9 +276,32 @@ class Droplet:
             for signal in folder.glob("*.signal"):
                 signal.unlink()
             self.promoted = True
+        if "CREATE DATABASE" in sql:
+            return 0, 'CREATE DATABASE "%s" TEMPLATE template0\n' % postgres_copy.LOADING, ""
         if "pg_database" in sql:
             return 0, "1\n" if self.database else "0\n", ""
         return 0, "161\n", ""
+
+    def _live_psql(self, sql):
+        asked = re.search(r"datname = '(.+)'", sql)
+        named = re.findall(r'DATABASE (?:IF EXISTS )?"(.+?)"', sql)
+        if asked:
+            return 0, "%d\n" % (asked[1] in self.databases), ""
+        if sql.startswith("CREATE DATABASE"):
+            assert named[0] not in self.databases
+            self.databases.add(named[0])
+        elif sql.startswith("DROP DATABASE"):
+            self.databases.discard(named[0])
+        elif "RENAME TO" in sql:
+            assert self.loaded, "only a complete database gets its name"
+            self.databases.remove(named[0])
+            self.databases.add(sql.rpartition(" ")[2].strip('"'))
+        return 0, "1\n", ""
+
+    def _load(self, command):
+        assert "pipefail" in command[2] and command[-1] in self.databases and self.promoted
+        self.loaded = not self.load_fails
+        return (0, "", "") if self.loaded else (1, "", self.load_fails)
 
     # -- from outside ----------------------------------------------------------------------------------------------------------
 
@@ -274,7 +310,10 @@ class Droplet:
         shutil.rmtree(self.root / "pgdata")
         del self.seen["postgres"]
 
-    def restore(self, to="latest", fault="", clock=None, **params):
+    def copy(self, to="latest", copy_to="litefarm_before", **more):
+        return self.restore(to, cls=postgres_copy.Copy, copy_to=copy_to, **more)
+
+    def restore(self, to="latest", fault="", clock=None, cls=postgres_restore.Restore, **params):
         def reached(step):
             self.log.append(step)
             if step == fault:
@@ -292,4 +331,4 @@ class Droplet:
             "control_time": 0,
             **params,
         }
-        return postgres_restore.Restore(values, self, clock or Clock(), reached)
+        return cls(values, self, clock or Clock(), reached)

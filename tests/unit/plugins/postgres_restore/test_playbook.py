@@ -13,6 +13,8 @@ from ansible.template import Templar, trust_as_template
 from tests.support.playbooks import REPO
 
 PLAYS = yaml.safe_load((REPO / "playbooks" / "restore.yml").read_text())
+DATA = yaml.safe_load((REPO / "playbooks" / "restore_data.yml").read_text())
+COPY = yaml.safe_load((REPO / "playbooks" / "restore_copy.yml").read_text())
 DATABASE = yaml.safe_load((REPO / "playbooks" / "tasks" / "restore_database.yml").read_text())
 START = yaml.safe_load((REPO / "playbooks" / "tasks" / "restore_start.yml").read_text())
 
@@ -22,26 +24,49 @@ def names(tasks):
 
 
 def test_it_asks_after_it_has_said_what_is_lost_and_before_it_changes_anything():
-    first = PLAYS[0]["tasks"]
+    first = PLAYS[0]["tasks"] + DATA[0]["tasks"]
     order = names(first)
     assert order.index("Plan the restore") < order.index("Show the plan") < order.index("Ask for confirmation")
     assert first[order.index("Plan the restore")]["litefarm.platform.postgres_restore"]["state"] == "planned"
     assert {key for task in first for key in task if key.startswith("litefarm.platform.")} == {
         "litefarm.platform.announce", "litefarm.platform.postgres_restore", "litefarm.platform.deployment", "litefarm.platform.recorded_release",
     }  # fmt: skip
-    assert PLAYS[1]["ansible.builtin.import_playbook"] == "preflight.yml"
+    assert DATA[1]["ansible.builtin.import_playbook"] == "preflight.yml"
+
+
+def test_a_copy_locks_and_stops_nothing():
+    """A name that is given but empty must not become a restore."""
+    assert PLAYS[1]["ansible.builtin.import_playbook"] == "{{ 'restore_copy.yml' if database is defined else 'restore_data.yml' }}"
+    (play,) = COPY
+    assert [key for task in play["tasks"] for key in task if "." in key] == ["litefarm.platform.postgres_restore", "ansible.builtin.debug"]
+    assert play["tasks"][0]["litefarm.platform.postgres_restore"]["state"] == "copied"
 
 
 def test_the_application_is_closed_before_the_database_is_stopped_and_opened_last():
     order = names(DATABASE)
     assert order.index("Close web and API") < order.index("Stop the API") < order.index("Restore the database on its droplet")
-    assert PLAYS[-1]["tasks"][1]["ansible.builtin.import_tasks"] == "tasks/maintenance_off.yml"
+    assert DATA[-1]["tasks"][1]["ansible.builtin.import_tasks"] == "tasks/maintenance_off.yml"
 
 
 def test_what_fails_before_the_exchange_is_abandoned_and_what_fails_after_it_is_not():
     block = DATABASE[names(DATABASE).index("Restore the database on its droplet")]
     assert block["rescue"][-1]["litefarm.platform.postgres_restore"] == {"state": "abandoned"}
     assert "abandoned" not in str(START)
+
+
+def rendered(text, **variables):
+    return Templar(loader=DataLoader(), variables=variables).template(trust_as_template(text))
+
+
+def test_the_plan_of_a_copy_and_of_a_restore():
+    show = next(task for task in PLAYS[0]["tasks"] if task["name"] == "Show the plan")["ansible.builtin.debug"]["msg"]
+    plan = dict(target="latest", resumes="", restores_to="12:00", backup="F", backup_name="", backup_time="11:00", archived_until="11:59",
+                size_mb=1, needed_mb=2, free_mb=3, cluster="7", clusters=["7"], lost=["All."])  # fmt: skip
+    given = {"restore_plan": plan, "restore_options": {"database": "litefarm"}}
+    restored, copied = rendered(show, **given), rendered(show, **given, database="litefarm_before")
+    assert restored[0].startswith("Brings back the database as of 12:00, from backup F of 11:00") and restored[-1] == "Lost: All."
+    assert copied[0].startswith("Copies litefarm into a new database litefarm_before beside it, as of 12:00, from backup F of 11:00")
+    assert copied[-1] == "Nothing is stopped, replaced or lost."
 
 
 @pytest.mark.parametrize(

@@ -199,6 +199,11 @@ class TestClusters:
         assert droplet.restore().plan()["cluster"] == self.OTHER
         assert droplet.restore(cluster=fakes.CLUSTER).plan()["cluster"] == fakes.CLUSTER
 
+    def test_the_latest_of_another_one_is_not_what_the_running_server_has(self, droplet):
+        plan = droplet.restore(cluster=self.OTHER).plan()
+        assert plan["lost"][0] == "Everything that was written after 2026-11-27 11:59:55 UTC, when the archive got its last WAL."
+        assert "is after the last WAL in the archive" in refused(droplet, "2026-11-27 11:59:59 UTC", cluster=self.OTHER)
+
     def test_one_that_there_is_not(self, droplet):
         assert "no archive of a cluster 123: give one of %s, %s" % (fakes.CLUSTER, self.OTHER) in refused(droplet, cluster="123")
 

@@ -14,11 +14,11 @@ from ansible_collections.litefarm.platform.plugins.action.announce import announ
 from ansible_collections.litefarm.platform.plugins.plugin_utils.run_checks import PLAYBOOKS
 
 from tests.support.playbooks import REPO, Environment
+from tools import house
 
 # A run that is not refused must not change the machine of the tests.
 NOWHERE = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
-# rollout.yml is a part of others.
-ENTRIES = sorted(path.name for path in (REPO / "playbooks").glob("*.yml") if path.name != "rollout.yml") + ["../site.yml"]
+ENTRIES = sorted(path.name for path in (REPO / "playbooks").glob("*.yml") if path.name not in house.PARTS) + ["../site.yml"]
 CHANGING = sorted(set(PLAYBOOKS) - {"backups", "preflight", "status", "verify"})
 
 
