@@ -366,6 +366,17 @@ def page(found: dict[str, list[dict]]) -> list[str]:
         if values := [run[figure] for run in found.get(name, [])]:
             lines.append(f"| {what} | {len(values)} | **{statistics.median(values):{form}}** | {min(values):{form}} to {max(values):{form}} | {limit} |")
     lines.append("")
+    every = [run for runs in found.values() for run in runs]
+    if every:
+        load = statistics.median(run["load_before"] for run in every)
+        began = sorted(run["began"] for run in every)
+        lines += [f"Runs from {began[0]} to {began[-1]}; load average before a run {load:.1f} (median), where {os.cpu_count()} is full.", ""]
+    return lines + notes(found)
+
+
+def notes(found: dict[str, list[dict]]) -> list[str]:
+    """How each was measured: lines of Markdown."""
+    lines = []
     if runs := found.get("app droplet"):
         total, lost = sum(run["acknowledged"] for run in runs), sum(run["lost_writes"] for run in runs)
         lines += [
@@ -375,16 +386,16 @@ def page(found: dict[str, list[dict]]) -> list[str]:
         ]
     if runs := found.get("restore"):
         lines += [
-            f"Restore: a database of {statistics.median(run['size_mb'] for run in runs):.0f} MB, an incremental backup and {SEGMENTS} segments after it, which an hour with "
+            f"Restore: a database of {statistics.median(run['size_mb'] for run in runs):.1f} MB, an incremental backup and {SEGMENTS} segments after it, which an hour with "
             "`archive_timeout` 8 s has; every row of the last segment is there afterwards.",
             "",
         ]
     if runs := found.get("outage"):
-        writes = sum(run["writes"] for run in runs)
+        writes, failed = (sum(run[key] for run in runs) for key in ("writes", "failed"))
         lines += [
             f"Outage: {OUTAGE // 60} minutes stand for an hour (factor {HOUR // OUTAGE}). About 50 inserts/s of {HOUR // OUTAGE} rows each, and a switch of the segment every "
-            f"{OUTAGE / SEGMENTS:.2f} s, so that WAL of a whole hour waits: {SEGMENTS} segments, all of which are drained. Of {writes} inserts none may fail; the slowest took "
-            f"{max(run['slowest'] for run in runs):.1f} s.",
+            f"{OUTAGE / SEGMENTS:.2f} s, so that WAL of a whole hour waits: {SEGMENTS} segments, all of which are drained. Of {writes + failed} inserts {failed} failed; the slowest took "
+            f"{max(run['slowest'] for run in runs):.1f} s. Three runs suffice, because little of it is a matter of chance.",
             "",
         ]
     if runs := found.get("transactions"):
