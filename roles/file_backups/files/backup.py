@@ -232,6 +232,29 @@ class Backup:
         failed = [f"{name}: {each['message']}" for name, each in parts if each["result"] == "failed"]
         return {"result": "failed" if failed else "ok", "message": "; ".join(failed), **result}
 
+    def changed(self, status: pathlib.Path = files.STATUS) -> None:
+        """Copies what is watched. The last result stays what it is for the other tags."""
+        self.open()
+        last, failed = files.read_json(status), []
+        for each in self.settings.sets:
+            if not each.get("watch"):
+                continue
+            found = self.record(lambda each=each: self.one(each, False))
+            if found["result"] == "failed":
+                failed.append(f"{each['tag']}: {found['message']}")
+            if each["tag"] in last.get("tags", {}):
+                last["tags"][each["tag"]] = found
+                files.write_json(status, last)
+        if failed:
+            raise Error(f"The copy of files failed: {'; '.join(failed).rstrip('.')}.")
+
+
+def copy_changed() -> int:
+    settings = Settings.read()
+    with files.only_one(seconds=files.WAIT_SECONDS):
+        Backup(settings, Restic(settings)).changed()
+    return 0
+
 
 def copy_all(accepted: list[str]) -> int:
     began = time.time()
@@ -260,6 +283,7 @@ def stop(*_signal) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--accept", action="append", default=[], metavar="TAG", help="copy TAG also if it is empty or of a new droplet")
+    parser.add_argument("--changed", action="store_true", help="copy only what is copied at each change")
     parser.add_argument("--check-settings", action="store_true", help="only find out whether a copy could begin")
     parser.add_argument("--copy-redis", metavar="FOLDER", type=pathlib.Path, help="only write Redis' data to FOLDER")
     parser.add_argument("--container", default="redis", help="the container of Redis")
@@ -271,6 +295,8 @@ def main() -> int:
             copy_redis(arguments.copy_redis, arguments.container, arguments.owner)
         elif arguments.check_settings:
             Restic(Settings.read()).ask("version", seconds=files.ANSWER_SECONDS)
+        elif arguments.changed:
+            return copy_changed()
         else:
             return copy_all(arguments.accept)
     except (Error, Stopped, OSError) as error:

@@ -22,6 +22,8 @@ STATE = pathlib.Path("/var/lib/litefarm/file-backup")
 STATUS = pathlib.Path("/var/lib/litefarm/file-backup.json")
 # The answer to a question about the repository; restic itself tries for a quarter of an hour.
 ANSWER_SECONDS = 60
+# A copy of what has changed waits for the nightly one.
+WAIT_SECONDS = 3600
 MEGABYTE = 1_000_000
 
 
@@ -220,14 +222,20 @@ def read_json(path: pathlib.Path) -> dict:
 
 
 @contextlib.contextmanager
-def only_one(folder: pathlib.Path = STATE):
+def only_one(folder: pathlib.Path = STATE, seconds: float = 0):
     """A copy of a folder that is being restored would be half of each."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    deadline = time.monotonic() + seconds
     with open(folder / "lock", "w", encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise Error("A copy or a restore is running on this droplet: wait until it has ended (`systemctl status litefarm-file-backup.service`).") from error
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() >= deadline:
+                    advice = "wait until it has ended (`systemctl status litefarm-file-backup.service`)"
+                    raise Error(f"A copy or a restore is running on this droplet: {advice}.") from error
+                time.sleep(min(1.0, seconds))
         yield
 
 

@@ -109,6 +109,14 @@ def test_the_timer_makes_up_for_a_night_that_was_missed(render):
     assert (timer["Timer"]["OnCalendar"], timer["Timer"]["Persistent"]) == ("*-*-* 04:10:00 UTC", "true")
 
 
+def test_files_are_copied_at_once_only_where_a_set_says_so(evaluate, render):
+    watched = [{"tag": "history", "paths": ["/var/history"], "watch": "/var/history/history.jsonl"}, {"tag": "images", "paths": ["/srv/images"]}]
+    assert evaluate("file_backups", "file_backups__watched", **{**ON, "file_backups_sets": watched}) == ["/var/history/history.jsonl"]
+    assert evaluate("file_backups", "file_backups__watched", **ON) == []
+    unit = render("file_backups", "changed.path.j2", **{**ON, "file_backups_sets": watched})
+    assert [line for line in unit.splitlines() if line.startswith("PathChanged=")] == ["PathChanged=/var/history/history.jsonl"]
+
+
 # ---- errors
 
 
@@ -308,6 +316,49 @@ def test_maintenance_is_weekly_and_on_one_droplet(programs, backup, tmp_path):
     assert words[:3] == ["forget --tag dumps --group-by host,tags --keep-weekly 8", "forget --tag images --group-by host,tags --keep-daily 14", "prune"]
     assert words[3].startswith("check --read-data-subset=") and words[3].endswith("/12")
     assert "maintenance" not in backup(restic, maintains=True).all([])
+
+
+@pytest.fixture
+def changed(programs, backup, tmp_path):
+    """What the status file says after a copy of the set images, which is watched, on a droplet with a set that is not."""
+
+    def copy(restic, last):
+        run, status = backup(restic), tmp_path / "status.json"
+        run.settings.sets[0]["watch"] = "/x"
+        run.settings.sets.append({"tag": "other", "paths": ["/not/there"]})
+        if last:
+            programs.litefarm_files.write_json(status, last)
+        error = None
+        try:
+            run.changed(status)
+        except programs.litefarm_files.Error as raised:
+            error = str(raised)
+        return programs.litefarm_files.read_json(status), error
+
+    return copy
+
+
+NIGHT = {"time": 5, "result": "ok", "tags": {"images": {"time": 5, "result": "ok"}, "other": {"time": 5, "result": "ok"}}}
+
+
+def test_a_change_is_copied_without_the_rest(programs, changed):
+    restic = FakeRestic(programs)
+    found, error = changed(restic, NIGHT)
+    assert error is None and [words[words.index("--tag") + 1] for words in restic.asked if words[0] == "backup"] == ["images"]
+    assert (found["tags"]["images"]["time"], found["tags"]["other"]["time"], found["time"]) == (800000000, 5, 5)
+
+
+def test_a_change_before_the_first_nightly_copy_does_not_pass_for_one(programs, changed):
+    assert changed(FakeRestic(programs), None) == ({}, None)
+
+
+def test_a_change_that_cannot_be_copied_is_told(programs, changed):
+    restic = FakeRestic(programs)
+    restic.copied = lambda _summary: (1, b"", b"disk")
+    restic.error = programs.litefarm_files.Error
+    found, error = changed(restic, NIGHT)
+    assert error == "The copy of files failed: images: disk."
+    assert (found["tags"]["images"]["result"], found["tags"]["other"]["result"]) == ("failed", "ok")
 
 
 # ---- restores
