@@ -144,10 +144,10 @@ def _why(failed):
     return "; the last one failed: %s" % shortened(explain(None, failed[0].get("message") or "") or "its journal says why", 300) if failed else ""
 
 
-def _none_yet(name, host, expected, found, hours):
+def _none_yet(name, host, expected, found, hours, what="archive"):
     since = found.get("created_age")
     if since is not None and since < hours * 3600:
-        return warning(name, host, expected, "none yet, the archive is %s old" % duration(since))
+        return warning(name, host, expected, "none yet, the %s is %s old" % (what, duration(since)))
     return row(name, host, expected, "none", False)
 
 
@@ -168,7 +168,7 @@ def check_file_backup(check, state, host):
     found, expected = state["file_backups"].get(check["path"]) or {}, "younger than %s" % duration(check["hours"] * 3600)
     last, since = found.get("status"), found.get("timer_age")
     if not last or last.get("age") is None:
-        return [] if since is None else [_none_yet(check["check"], host, expected, {"created_age": since}, check["hours"])]
+        return [] if since is None else [_none_yet(check["check"], host, expected, {"created_age": since}, check["hours"], "timer")]
     rows = []
     for tag, each in sorted(last.get("tags", {}).items()) or [("", last)]:
         where, age = ("%s %s" % (host, tag)).strip(), each.get("age")

@@ -304,7 +304,7 @@ FILES = {"check": "file backup", "path": "/files.json", "timer": "/timer", "hour
     ("status", "timer_age", "rows"),
     [
         (None, None, []),
-        (None, DAY, [("one", "none yet, the archive is 24 h old", "WARN")]),
+        (None, DAY, [("one", "none yet, the timer is 24 h old", "WARN")]),
         (None, 30 * HOUR, [("one", "none", "FAIL")]),
         ({"age": HOUR, "result": "ok", "tags": {}}, DAY, [("one", "60 min old", "ok")]),
         ({"age": 30 * HOUR, "result": "ok", "tags": {}}, DAY, [("one", "30 h old", "FAIL")]),
