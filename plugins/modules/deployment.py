@@ -78,7 +78,8 @@ options:
   record:
     description:
       - A line of the history. What is missing is taken from the lock of this run, or is empty.
-      - C(kind), what was done, is V(deploy), V(site), V(rollback) or V(restore), and C(result) is V(ok), V(partial), V(failed) or V(interrupted). Both are needed.
+      - C(kind), what was done, is V(deploy), V(site), V(rollback) or V(restore), and C(result) is V(ok), V(partial), V(failed) or V(interrupted).
+        Both are needed.
       - V(partial) is a release that is in place on the droplets of the run, while others of the environment still have another one.
       - C(time), C(started) and C(seconds) say when it ended and began (ISO 8601 in UTC) and how long it took. By default it ends now and
         began when the lock was taken.

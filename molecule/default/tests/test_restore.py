@@ -130,7 +130,7 @@ def test_a_dropped_table_is_in_a_copy_beside_the_live_database(app, backup, arch
     assert run.status == 0 and "psql -U postgres -d litefarm_before" in " ".join(run.output.split()), run.reasons
     look = PSQL.replace("-d litefarm", "-d litefarm_before") + " -c "
     assert app.check_output(look + '"SELECT number FROM public.mistake"') == "42"
-    assert app.check_output(look + """"SELECT to_regclass('public.afterwards') IS NULL, tableowner FROM pg_tables WHERE tablename = 'mistake'\"""") == "t|litefarm"
+    assert app.check_output(look + """"SELECT tableowner FROM pg_tables WHERE tablename IN ('mistake', 'afterwards')\"""") == "litefarm"
     # The live database has what it had, no container was started again, and no other server has archived anything.
     assert sql("SELECT to_regclass('public.mistake') IS NULL AND to_regclass('public.afterwards') IS NOT NULL") == "t"
     assert sql("SELECT count(*) FROM public.users") == users
