@@ -101,7 +101,7 @@ class Backup:
         deadline = time.monotonic() + self.settings.init_wait_seconds
         while True:
             try:
-                self.restic.ask("cat", "config", seconds=files.ANSWER_SECONDS)
+                self.restic.check_repository()
                 return
             except Missing as error:
                 if not self.settings.init_wait_seconds:
@@ -111,7 +111,7 @@ class Backup:
                     raise Error("the repository does not exist yet: the environment's first droplet creates it with its own first copy") from error
                 self.restic.sleep(min(5.0, left))
         self.restic.ask("init", seconds=files.ANSWER_SECONDS)
-        self.restic.ask("cat", "config", seconds=files.ANSWER_SECONDS)
+        self.restic.check_repository()
 
     def one(self, each: dict, accept: bool) -> dict:
         """Copies one set."""

@@ -167,6 +167,14 @@ class Restic:
                 pause = min(30.0, max(1.0, self.settings.lock_wait_seconds / 20))
                 self.ask("unlock", seconds=ANSWER_SECONDS)
 
+    def check_repository(self) -> None:
+        """Whether there is one that the key opens.
+
+        Raises:
+            Missing: there is none.
+        """
+        self.patiently(lambda: self.ask("cat", "config", seconds=ANSWER_SECONDS))
+
     def snapshots(self, tag: str = "", host: str = "") -> list[dict]:
         """Oldest first."""
         words = ["snapshots", "--json", *(["--tag", tag] if tag else []), *(["--host", host] if host else [])]

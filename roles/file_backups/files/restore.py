@@ -219,7 +219,7 @@ def restore_missing(settings: Settings, restic: Restic) -> list[str]:
     """Every folder of this droplet that is missing or empty, of which there is a copy of the droplet of this name."""
     lines = []
     try:
-        restic.ask("cat", "config", seconds=files.ANSWER_SECONDS)
+        restic.check_repository()
     except files.Missing:
         return ["There are no copies yet."]
     for each in settings.sets:

@@ -163,7 +163,8 @@ def test_restic_gets_its_secrets_by_environment(programs, settings):
     assert words == ["restic", "--cacert", "/ca", "snapshots"] and environment["AWS_SECRET_ACCESS_KEY"] == "geheim"
 
 
-def test_a_lock_is_waited_for(programs, settings):
+@pytest.mark.parametrize("question", ["snapshots", "check_repository"])
+def test_a_lock_is_waited_for(programs, settings, question):
     answers = [(1, b"unable to create lock in backend: repository is already locked exclusively by PID 7 on x"), (0, b"")]
     slept = []
 
@@ -172,7 +173,7 @@ def test_a_lock_is_waited_for(programs, settings):
         return subprocess.CompletedProcess(words, code, b"[]", said)
 
     restic = programs.litefarm_files.Restic(settings(lock_wait_seconds=100), run, slept.append)
-    assert restic.snapshots() == [] and slept == [0.0]
+    assert not getattr(restic, question)() and slept == [0.0]
 
 
 def test_a_lock_is_not_waited_for_for_ever(programs, settings):
@@ -237,6 +238,9 @@ class FakeRestic:
 
     def __init__(self, programs, snapshots=(), size=(3, 1000)):
         self.files, self.found, self.answer, self.asked = programs.litefarm_files, list(snapshots), size, []
+
+    def check_repository(self):
+        self.asked.append(("cat", "config"))
 
     def snapshots(self, tag="", host=""):
         return [each for each in self.found if (not tag or tag in each["tags"]) and (not host or each["hostname"] == host)]
