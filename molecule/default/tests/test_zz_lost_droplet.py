@@ -39,6 +39,15 @@ def recovered(record_property):
     assert run.status == 0, run.reasons
 
 
+def test_a_release_is_in_the_copy_of_the_history_at_once():
+    """A copy of the night before would bring back an earlier release, which does not know the database's migrations."""
+    app = lab.connect(APP)
+    app.check_output("systemctl start litefarm-file-backup.service")
+    app.check_output("cd /var/lib/litefarm/deployment && last=$(tail -n 1 history.jsonl) && echo \"$last\" >> history.jsonl")
+    copied = "litefarm-restore-files history --target /tmp/copied --replace && cmp /tmp/copied/history.jsonl /var/lib/litefarm/deployment/history.jsonl"
+    app.check_output(f"for i in $(seq 30); do sleep 2; if {copied}; then exit 0; fi; done; exit 1")
+
+
 def test_the_droplet_with_the_database_comes_back(lose, ask, record_property):
     before = lab.connect(APP)
     before.check_output("systemctl start litefarm-postgres-backup@incr.service")

@@ -22,7 +22,7 @@ STATE = pathlib.Path("/var/lib/litefarm/file-backup")
 STATUS = pathlib.Path("/var/lib/litefarm/file-backup.json")
 # The answer to a question about the repository; restic itself tries for a quarter of an hour.
 ANSWER_SECONDS = 60
-# A copy of what has changed waits for the nightly one.
+# A copy of what has changed, and a recovery, wait for the copy that is being made.
 WAIT_SECONDS = 3600
 MEGABYTE = 1_000_000
 

@@ -192,7 +192,7 @@ class Restore:
         self.refuse_to_overwrite(targets, replace)
         number, size = self.restic.size(snapshot)
         self.refuse_without_room(targets, size)
-        lines = [f"The copy of {tag} is of {host}, {files.shown(files.moment(snapshot['time']))}: {number} files, {files.megabytes(size)}."]
+        lines = [f"The copy of {tag} is of {host}, {files.shown(files.moment(snapshot['time']))}: {number} {'file' if number == 1 else 'files'}, {files.megabytes(size)}."]
         for path, place in targets.items():
             staging = self.staging(place)
             files.remove(staging)
@@ -211,7 +211,6 @@ class Restore:
         if each and not target:
             # After this the next copy continues those of the earlier droplet.
             files.mark_own(tag)
-            lines += [each["note"]] if each.get("note") else []
         return lines
 
 
@@ -228,8 +227,12 @@ def restore_missing(settings: Settings, restic: Restic) -> list[str]:
         places = [each[name] for name in ("lost_without", "restore_to") if each.get(name)][:1] or each["paths"]
         if not all(not os.path.lexists(place) or files.is_empty(pathlib.Path(place)) for place in places):
             lines.append(f"{', '.join(places)} is not empty, and stays as it is.")
-        elif not restic.snapshots(tag, settings.host):
+            continue
+        found = restic.snapshots(tag, settings.host)
+        if not found:
             lines.append(f"There is no copy of {tag} of {settings.host}.")
+        elif files.is_own(tag) and all(os.path.lexists(place) for place in places) and not restic.size(found[-1])[0]:
+            lines.append(f"{', '.join(places)} is empty, like its copy, and stays as it is.")
         else:
             lines += Restore(settings, restic).do(tag, settings.host, None, "", bool(each.get("lost_without")))
     return lines
@@ -254,11 +257,14 @@ def main() -> int:
             print(listing(restic, arguments.tag, arguments.host))
             return 0
         at = point_in_time(arguments.at)
-        with files.only_one():
+        with files.only_one(seconds=files.WAIT_SECONDS if arguments.missing else 0):
             if arguments.missing:
                 lines = restore_missing(settings, restic)
             else:
                 lines = Restore(settings, restic).do(arguments.tag, arguments.host or settings.host, at, arguments.target, arguments.replace)
+                # A recovery does these things itself.
+                note = (settings.set_of(arguments.tag) or {}).get("note")
+                lines += [note] if note and not arguments.target else []
             print("\n".join(lines))
     except subprocess.CalledProcessError as error:
         print(f"The restore was not finished: what is there cannot be kept ({error}).", file=sys.stderr)

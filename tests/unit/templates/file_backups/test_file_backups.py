@@ -390,6 +390,14 @@ def test_the_newest_copy_that_is_not_younger(programs):
         chosen(found, "images", "new", None)
 
 
+def test_an_empty_folder_with_an_empty_copy_is_not_restored_each_time(programs, settings, tmp_path, monkeypatch):
+    monkeypatch.setattr(programs.litefarm_files, "is_own", lambda tag: tag == "images")
+    (tmp_path / "images").mkdir()
+    sets = [{"tag": "images", "paths": [str(tmp_path / "images")]}]
+    told = programs.restore.restore_missing(settings(sets=sets), FakeRestic(programs, [snapshot(1)], size=(0, 0)))
+    assert told == [f"{tmp_path}/images is empty, like its copy, and stays as it is."]
+
+
 @pytest.mark.parametrize(
     ("code", "out", "said", "refused"),
     [
