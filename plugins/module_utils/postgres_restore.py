@@ -520,7 +520,7 @@ class Restore:
     def _lost(self, plan, writes):
         """Sentences about what is not there afterwards."""
         if plan["kind"] == "latest":
-            lost = ["What the database has now stays, up to the moment at which it is stopped." if writes else
+            lost = ["Nothing that the database has at the moment at which it is stopped." if writes else
                     "Everything that was written after %s, when the archive got its last WAL." % plan["restores_to"]]  # fmt: skip
         else:
             lost = ["Everything that was written after %s." % plan["restores_to"]]
@@ -528,7 +528,7 @@ class Restore:
             ready = "%d WAL segments in %s have not reached the archive" % (plan["unarchived"], self.pgdata)
             lost.append(ready + (", and are put into it first." if plan["kind"] == "latest" else "."))
         if plan["in_place"]:
-            lost.append("The data in place are kept beside it, as %s.before-…" % self.pgdata)
+            lost.append("The data in place are kept as %s.before-…" % self.pgdata)
         return lost
 
     def _repository(self):
