@@ -558,9 +558,6 @@ class Restore:
     def _clusters(self):
         """System identifiers of all clusters in the bucket."""
         code, output, errors = self._run(["env", "SYSTEM_IDENTIFIER=0", *BACKREST, "--clusters"], ASK_TIMEOUT)
-        if code and not (output + errors).strip():
-            # The script keeps the output to itself, and pgBackRest's errors are in it.
-            self._backrest("0", ["repo-ls"])
         if code:
             raise RestoreError(explain(code, errors or output))
         return [line for line in output.split() if line.isdigit()]

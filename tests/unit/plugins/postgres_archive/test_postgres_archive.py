@@ -37,7 +37,7 @@ BEGINNINGS = {
     "info empty": "There is no archive of this cluster under this encryption key",
     "info hang": "The object storage cannot be reached from the droplet (timeout after 5000ms waiting for read from 'localhost:54998')",
     "info missing path": "There is no archive of this cluster under this encryption key",
-    "info nobucket": "The bucket nobucket does not exist: correct litefarm_backup_bucket, or run playbooks/storage.yml",
+    "info nobucket": "The bucket nobucket does not exist: correct litefarm_backup_bucket or litefarm_spaces_region, or run playbooks/storage.yml",
     "info redirect": "The bucket redirect is in another region",
     "info refused": "The object storage cannot be reached from the droplet (unable to connect to 'localhost:54997': [111] Connection refused)",
     "info region": "The object storage is asked with a wrong region",

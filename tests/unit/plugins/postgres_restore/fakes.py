@@ -224,7 +224,7 @@ class Droplet:
         assert command[0] == "env" and command[1].startswith("SYSTEM_IDENTIFIER=") and command[2] == "sh"
         cluster, arguments = command[1].partition("=")[2], command[4:]
         if self.refusal:
-            return (39, "", "") if arguments == ["--clusters"] else (39, self.refusal, "")
+            return 39, "", self.refusal
         if arguments == ["--clusters"]:
             return 0, "\n".join(self.buckets) + "\n", ""
         bucket = self.buckets[cluster]

@@ -326,7 +326,6 @@ def test_pgbackrests_memory_of_other_segments_is_forgotten(droplet):
 
 
 def test_an_object_storage_that_refuses(droplet):
-    """The script's list of clusters fails without a word."""
     droplet.refusal = "ERROR: [039]: HTTP request failed with 403 (Forbidden):\n<Error><Code>SignatureDoesNotMatch</Code></Error>"
     assert "The secret does not fit the access key" in refused(droplet)
 

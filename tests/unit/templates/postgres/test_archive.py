@@ -103,8 +103,10 @@ def test_the_clusters_of_a_bucket_are_listed(script):
 
 
 def test_a_bucket_that_does_not_answer_has_no_clusters_and_says_so(script):
-    script.program("pgbackrest", "echo 'ERROR: [049]: unable to connect' >&2; exit 49")
-    assert script.run("--clusters").returncode != 0
+    # pgBackRest logs its errors to the standard output.
+    script.program("pgbackrest", "echo 'ERROR: [049]: unable to connect'; exit 49")
+    listed = script.run("--clusters")
+    assert (listed.returncode, listed.stdout, listed.stderr) == (49, "", "ERROR: [049]: unable to connect\n")
 
 
 CREATED = f"changed: the archive farm-backups{PLACE}/7312 is created\n"
