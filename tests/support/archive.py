@@ -12,7 +12,11 @@ from collections.abc import Iterator
 import boto3
 
 from tests.support import lab
+from tests.support.database import sql, wait_until_archived
+from tests.support.deployment import LEDGER
 from tests.support.storage_faults import access_key
+
+CONFIGURATION = "/etc/litefarm/postgres/pgbackrest.conf"
 
 
 class Archive:
@@ -64,3 +68,19 @@ class Archive:
             yield
         finally:
             self._client.delete_object(Bucket=self.bucket, Key=name, VersionId=version)
+
+
+@contextlib.contextmanager
+def configured(**values: str) -> Iterator[None]:
+    """pgBackRest has other values, as after a mistake in the vault or in the inventory."""
+    app = lab.connect(LEDGER)
+    app.check_output(f"cp -p {CONFIGURATION} /run/pgbackrest.conf")
+    try:
+        for name, value in values.items():
+            app.check_output("sed -i %s " + CONFIGURATION, f"s|^repo1-{name.replace('_', '-')}=.*|repo1-{name.replace('_', '-')}={value}|")
+        yield
+    finally:
+        app.check_output(f"cat /run/pgbackrest.conf > {CONFIGURATION} && rm /run/pgbackrest.conf")
+        # The server waits up to a minute after a failure, unless there is another segment.
+        sql("SELECT pg_switch_wal()")
+        wait_until_archived(90)
