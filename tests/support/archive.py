@@ -30,9 +30,10 @@ class Archive:
         self._client = connect(endpoint_url=lab.status()["endpoints"]["storage"], verify=lab.status()["paths"]["ca"])
 
     def names(self) -> list[str]:
-        """Keys of all objects."""
+        """Keys of all objects, the oldest first."""
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self._prefix)
-        return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+        entries = [entry for page in pages for entry in page.get("Contents", [])]
+        return [entry["Key"] for entry in sorted(entries, key=lambda entry: (entry["LastModified"], entry["Key"]))]
 
     def read(self, name: str) -> bytes:
         return self._client.get_object(Bucket=self.bucket, Key=name)["Body"].read()
@@ -43,7 +44,7 @@ class Archive:
         Raises:
             AssertionError: there is none.
         """
-        found = sorted(name for name in self.names() if all(part in name for part in parts))
+        found = [name for name in self.names() if all(part in name for part in parts)]
         assert found, f"no object has {parts} in its name"
         return found[-1]
 

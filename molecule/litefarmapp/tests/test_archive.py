@@ -8,11 +8,10 @@ from __future__ import annotations
 import json
 import time
 
-import boto3
 import pytest
 
-from tests.support import lab
-from tests.support.storage_faults import access_key, storage_fault
+from tests.support.archive import Archive
+from tests.support.storage_faults import storage_fault
 
 STATE = "/var/lib/litefarm/postgres"
 PGBACKREST = "docker exec -u 999 postgres_backup sh /etc/litefarm/credentials/pgbackrest"
@@ -90,15 +89,10 @@ def test_an_outage_of_the_object_storage_fails_no_write_and_loses_nothing(drople
     droplet.check_output("systemctl start litefarm-postgres-backup@verify.service")
 
 
-def test_nothing_in_the_bucket_is_readable_without_the_key(droplet, environment, ca_file):
+def test_nothing_in_the_bucket_is_readable_without_the_key(droplet, environment):
     assert droplet.file("/etc/litefarm/postgres/pgbackrest.conf").mode == 0o400
-    key_id, secret = access_key(environment)
-    client = boto3.client(
-        "s3", endpoint_url=lab.status()["endpoints"]["storage"], verify=ca_file, region_name="nyc3", aws_access_key_id=key_id, aws_secret_access_key=secret
-    )
-    bucket = f"litefarm-{environment}-backups"
-    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{environment}/postgres/")
-    names = [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+    archive = Archive(environment)
+    names = archive.names()
     assert any("/backup/litefarm/" in name for name in names) and any("/archive/litefarm/" in name for name in names)
     # How OpenSSL's format begins: a salt, then the cipher.
-    assert [name for name in names if client.get_object(Bucket=bucket, Key=name)["Body"].read(8) != b"Salted__"] == []
+    assert [name for name in names if not archive.read(name).startswith(b"Salted__")] == []
