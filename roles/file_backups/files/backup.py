@@ -75,7 +75,7 @@ def why_not_copied(said: str) -> str:
         except ValueError:
             entry = {"level": "error", "msg": line}
         if entry.get("level") in ("error", "critical", "fatal"):
-            errors.append(str(entry.get("msg", "")).strip())
+            errors.append(" ".join(str(entry.get("msg", "")).split()))
     if any("--max-delete threshold reached" in line for line in errors):
         return (
             "more objects would be deleted than file_backups_bucket_copies_max_delete says. If they were deleted on purpose, raise that for one run; "
