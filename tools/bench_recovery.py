@@ -165,7 +165,8 @@ def lost_app_droplet() -> Figures:
     count, lost = writer.lost()
     rows = int(sql("SELECT count(*) FROM public.written"))
     sql("DROP TABLE public.written")
-    return {"acknowledged": len(writer.acknowledged), "lost_writes": count, "lost_seconds": lost, "restored_rows": rows, "answering": seconds, "playbook": run.seconds}
+    found = {"acknowledged": len(writer.acknowledged), "lost_writes": count, "lost_seconds": lost, "restored_rows": rows}
+    return {**found, "answering": seconds, "playbook": run.seconds}
 
 
 def restore() -> Figures:
@@ -386,21 +387,23 @@ def notes(found: dict[str, list[dict]]) -> list[str]:
     if runs := found.get("app droplet"):
         total, lost = sum(run["acknowledged"] for run in runs), sum(run["lost_writes"] for run in runs)
         lines += [
-            f"App droplet: about 50 inserts/s; after 20 to 28 s its power is cut, and a fresh droplet gets everything from object storage. Of {total} acknowledged "
-            f"inserts {lost} are lost; no insert is missing that is older than one that is there.",
+            f"App droplet: about 50 inserts/s; after 20 to 28 s its power is cut, and a fresh droplet gets everything from object storage. "
+            f"Of {total} acknowledged inserts {lost} are lost; no insert is missing that is older than one that is there.",
             "",
         ]
     if runs := found.get("restore"):
         lines += [
-            f"Restore: a database of {min(run['size_mb'] for run in runs):.1f} to {max(run['size_mb'] for run in runs):.1f} MB, an incremental backup and {SEGMENTS} segments after it, which an hour with "
+            f"Restore: a database of {min(run['size_mb'] for run in runs):.1f} to {max(run['size_mb'] for run in runs):.1f} MB, an incremental backup "
+            f"and {SEGMENTS} segments after it, which an hour with "
             "`archive_timeout` 8 s has; every row of the last segment is there afterwards.",
             "",
         ]
     if runs := found.get("outage"):
         writes, failed = (sum(run[key] for run in runs) for key in ("writes", "failed"))
         lines += [
-            f"Outage: {OUTAGE // 60} minutes stand for an hour (factor {HOUR // OUTAGE}). About 50 inserts/s of {HOUR // OUTAGE} rows each, and a switch of the segment every "
-            f"{OUTAGE / SEGMENTS:.2f} s, so that WAL of a whole hour waits: {SEGMENTS} segments, all of which are drained. Of {writes + failed} inserts {failed} failed; the slowest took "
+            f"Outage: {OUTAGE // 60} minutes stand for an hour (factor {HOUR // OUTAGE}). About 50 inserts/s of {HOUR // OUTAGE} rows each, "
+            f"and a switch of the segment every {OUTAGE / SEGMENTS:.2f} s, so that WAL of a whole hour waits: {SEGMENTS} segments, all of which "
+            f"are drained. Of {writes + failed} inserts {failed} failed; the slowest took "
             f"{max(run['slowest'] for run in runs):.1f} s. Few runs suffice, because little of it is a matter of chance.",
             "",
         ]
@@ -408,8 +411,8 @@ def notes(found: dict[str, list[dict]]) -> list[str]:
         medians = {name: statistics.median(run[name] for run in runs) for name in ("with", "without")}
         lines += [
             f"Transactions: pgbench, scale {SCALE}, two clients, 10 s, in random order: with the archive and one full backup after the other "
-            f"{medians['with']:.0f}/s, with neither {medians['without']:.0f}/s. The row is the median of each pair's ratio. The object storage that takes archive and "
-            "backups shares the droplet's cores.",
+            f"{medians['with']:.0f}/s, with neither {medians['without']:.0f}/s. The row is the median of each pair's ratio. "
+            "The object storage that takes archive and backups shares the droplet's cores.",
             "",
         ]
     if runs := found.get("files droplet"):
