@@ -430,7 +430,8 @@ def main() -> None:
     for name, measure in SECTIONS.items():
         if not arguments.names or name in arguments.names:
             today = datetime.date.today().isoformat()
-            measured[name] = "\n".join([f"Measured on {today}: {machine()}.", "", *measure(RUNS.get(name, 5) if arguments.runs is None else arguments.runs)]).strip()
+            runs = RUNS.get(name, 5) if arguments.runs is None else arguments.runs
+            measured[name] = "\n".join([f"Measured on {today}: {machine()}.", "", *measure(runs)]).strip()
     names = [*SECTIONS, *(name for name in measured if name not in SECTIONS)]
     body = "".join(f"\n## {name}\n\n{measured[name]}\n" for name in names if name in measured)
     REPORT.write_text(f"# Benchmarks\n\nMade by `make bench` on a running demo; one section again: `.venv/bin/python tools/bench.py Releases`.\n{body}")
