@@ -183,7 +183,7 @@ UNREACHABLE = "The object storage cannot be reached from the droplet ({detail}):
 REFUSED = "The object storage refuses the key for the bucket{bucket} ({code}): correct " + KEY_NAMES + ", or give that key the right to read and write there."
 # What S3 answers, by its code.
 STORAGE = {
-    "NoSuchBucket": "The bucket{bucket} does not exist: correct litefarm_backup_bucket or litefarm_spaces_region, or run playbooks/storage.yml, which makes it.",
+    "NoSuchBucket": "The bucket{bucket} does not exist: correct litefarm_backup_bucket or litefarm_spaces_region, or run playbooks/storage.yml.",
     "AccessDenied": REFUSED,
     "AllAccessDisabled": REFUSED,
     "InvalidAccessKeyId": "The object storage does not know the access key: correct " + KEY_NAMES + ".",

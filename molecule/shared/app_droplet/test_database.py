@@ -56,7 +56,7 @@ def commands_of(heading):
 
 def test_the_newest_backup_is_restored_beside_the_database_as_the_page_says(droplet):
     """The commands that users notice nothing of; the others rename databases."""
-    create, restore, *_others = commands_of("Restore the database")
+    create, restore, *_others = commands_of("By hand, from a dump")
     assert droplet.run("systemctl start litefarm-backup-postgres.service").rc == 0
     newest = droplet.check_output("ls -t /srv/litefarm/backups/postgres/*.dump | head -n 1").rpartition("/")[2]
 

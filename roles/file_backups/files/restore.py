@@ -192,7 +192,8 @@ class Restore:
         self.refuse_to_overwrite(targets, replace)
         number, size = self.restic.size(snapshot)
         self.refuse_without_room(targets, size)
-        lines = [f"The copy of {tag} is of {host}, {files.shown(files.moment(snapshot['time']))}: {number} {'file' if number == 1 else 'files'}, {files.megabytes(size)}."]
+        counted = f"{number} {'file' if number == 1 else 'files'}, {files.megabytes(size)}"
+        lines = [f"The copy of {tag} is of {host}, {files.shown(files.moment(snapshot['time']))}: {counted}."]
         for path, place in targets.items():
             staging = self.staging(place)
             files.remove(staging)
