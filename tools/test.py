@@ -44,10 +44,7 @@ class Lane:
 # Side by side, because a run that waits for a gate, a boot or a load test leaves its processor idle half of the time.
 APP = Lane("litefarmtestapp", "10.89.110.0/24", "10.89.120.0/24", ("litefarmapp", "litefarm_imaginary", "default"))
 PLATFORM = Lane("litefarmtestplatform", "10.89.130.0/24", "10.89.140.0/24", ("upgrade", "scaled", "liteformbeta", "export_beta", "platform"))
-# What needs no environment, or only one droplet. It begins with the checks, which need no lab.
-MATRIX = Lane("litefarmtestmatrix", "10.89.150.0/24", "10.89.160.0/24", ())
-LANES = (APP, PLATFORM, MATRIX)
-MATRIX_DROPLET = "litefarm-imaginary"
+LANES = (APP, PLATFORM)
 # Has tests/support/environment_table.py play every row.
 NIGHTLY = {"LITEFARM_NIGHTLY": "1"}
 SIMULATED = "tests/unit/plugins/rollout/test_simulated.py"
@@ -59,10 +56,10 @@ TAIL = 80
 
 
 def scenarios(lane: Lane) -> list[str]:
-    """The lane's, in its order; those that no lane names are PLATFORM's."""
+    """The lane's, in its order; those that no lane names are the last one's."""
     found = {path.parent.name for path in REPO.glob("molecule/*/molecule.yml")}
     unnamed = sorted(found - {name for each in LANES for name in each.scenarios})
-    return [*(name for name in lane.scenarios if name in found), *(unnamed if lane == PLATFORM else [])]
+    return [*(name for name in lane.scenarios if name in found), *(unnamed if lane == LANES[-1] else [])]
 
 
 def first_steps() -> list[Step]:
@@ -70,16 +67,9 @@ def first_steps() -> list[Step]:
     return [Step("engine", [*LAB, "engine"])]
 
 
-def matrix_steps(lane: Lane, *kinds: str) -> list[Step]:
-    """Checks, integration tests, and the kill matrix, of which these kinds of death are played, or all."""
-    matrix = [sys.executable, "-m", "pytest", "-q", "tests/kill_matrix", *(["-k", " or ".join(kinds)] if kinds else [])]
-    return [
-        # They take the processor time that the other lanes leave.
-        Step("check", ["nice", "-n", "10", sys.executable, "tools/check.py"]),
-        Step("integration", [sys.executable, "-m", "pytest", "tests/integration"], lane.environment),
-        Step("kill matrix up", [*LAB, "up", "--droplet", MATRIX_DROPLET], lane.environment),
-        Step("kill matrix", matrix, {**lane.environment, "LITEFARM_KILL_MATRIX_DROPLET": MATRIX_DROPLET}),
-    ]
+def check_steps() -> list[Step]:
+    """What needs processors and no lab: it takes the time that the lanes leave."""
+    return [Step("check", ["nice", "-n", "10", sys.executable, "tools/check.py"])]
 
 
 def lane_steps(lane: Lane) -> list[Step]:
@@ -99,26 +89,31 @@ def lane_steps(lane: Lane) -> list[Step]:
         Step(f"old {lane.lab} gone", [*LAB, "down"], env),
         *(Step(name, [tool("molecule"), "test", "--scenario-name", name], molecule) for name in scenarios(lane)),
     ]
-    if lane == MATRIX:
-        # The two hardest kinds: a reboot takes the engine along, and runs that lose their controller are killed in the scenario scaled after
-        # each step of an environment's release. `make nightly` and `make kill-matrix` have all six.
-        steps += matrix_steps(lane, "module-killed", "rebooted")
+    if lane == APP:
+        steps.insert(1, Step("integration", [sys.executable, "-m", "pytest", "tests/integration"], env))
+    else:
+        # Last, because it reboots the droplet. Its two hardest kinds: a reboot takes the engine along, and runs that lose their controller
+        # are killed in the scenario scaled after each step of an environment's release. `make nightly` and `make kill-matrix` have all six.
+        matrix = [sys.executable, "-m", "pytest", "-q", "tests/kill_matrix", "-k", "module-killed or rebooted"]
+        steps.append(Step("kill matrix", matrix, {**env, "LITEFARM_KILL_MATRIX_DROPLET": "export-beta"}))
     return [*steps, Step(f"{lane.lab} down", [*LAB, "down"], env)]
 
 
 def nightly_steps(lane: Lane) -> list[Step]:
-    """The tables of docs/release-protocol.md and docs/restore-protocol.md in full, one in each lane's lab."""
+    """The tables of docs/release-protocol.md in full, one in each lane's lab."""
     steps = {step.name: dataclasses.replace(step, env={**step.env, **NIGHTLY}) for step in lane_steps(lane)}
     old, down = steps[f"old {lane.lab} gone"], steps[f"{lane.lab} down"]
     if lane == PLATFORM:
         return [old, steps["scaled"], down]
-    if lane == MATRIX:
-        copies = Step("copies of files", [sys.executable, "-m", "pytest", "-q", "tests/integration/file_backups"], {**lane.environment, **NIGHTLY})
-        simulated = Step("simulated", [sys.executable, "-m", "pytest", "-q", SIMULATED], NIGHTLY)
-        matrix = [step for step in matrix_steps(lane) if step.name.startswith("kill matrix")]
-        return [old, simulated, copies, *matrix, down]
-    # The scenario kills a restore after each of its steps, and loses droplets.
-    return [old, steps["default"], down]
+    droplet = "litefarm-imaginary"
+    matrix = [
+        Step("kill matrix up", [*LAB, "up", "--droplet", droplet], lane.environment),
+        Step("kill matrix", [sys.executable, "-m", "pytest", "-q", "tests/kill_matrix"], {**lane.environment, "LITEFARM_KILL_MATRIX_DROPLET": droplet}),
+    ]
+    copies = Step("copies of files", [sys.executable, "-m", "pytest", "-q", "tests/integration/file_backups"], {**lane.environment, **NIGHTLY})
+    simulated = Step("simulated", [sys.executable, "-m", "pytest", "-q", SIMULATED], NIGHTLY)
+    # The scenario kills a restore after each of its steps.
+    return [old, simulated, copies, steps["default"], *matrix, down]
 
 
 def nightly() -> list[list[Step]]:
@@ -184,7 +179,7 @@ def main() -> int:
     parser.add_argument("--nightly", action="store_true")
     arguments = parser.parse_args()
     names = arguments.names
-    first, *lanes = nightly() if arguments.nightly else [first_steps(), *map(lane_steps, LANES)]
+    first, *lanes = nightly() if arguments.nightly else [first_steps(), *map(lane_steps, LANES), check_steps()]
     known = [step.name for steps in (first, *lanes) for step in steps]
     unknown = [name for name in names if name not in known]
     if unknown:
@@ -194,7 +189,7 @@ def main() -> int:
     os.chdir(REPO)
     started = time.monotonic()
     results = carry_out(first, alone=True)
-    # A lab that the caller names is one lab for all.
+    # A lab that the caller names is one lab for both.
     with concurrent.futures.ThreadPoolExecutor(1 if os.environ.get("LITEFARM_LAB") else len(lanes)) as pool:
         for done in pool.map(lambda steps: carry_out(steps, alone=False), lanes):
             results += done
