@@ -11,6 +11,7 @@ from ansible.utils.display import Display
 
 from ansible_collections.litefarm.platform.plugins.module_utils import ledger, maintenance
 from ansible_collections.litefarm.platform.plugins.module_utils.postgres_archive import explain
+from ansible_collections.litefarm.platform.plugins.module_utils.postgres_restore import megabytes
 from ansible_collections.litefarm.platform.plugins.module_utils.verification.rows import duration, shortened
 from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import ControlNodeAction
 from ansible_collections.litefarm.platform.plugins.plugin_utils.droplet_rules import first_line
@@ -21,7 +22,6 @@ display = Display()
 SERVICES = {"service": "SERVICE", "where": "WHERE", "release": "RELEASE", "since": "SINCE (UTC)", "state": "STATE", "health": "HEALTH"}
 HISTORY = {"when": "WHEN (UTC)", "who": "WHO", "kind": "WHAT", "before": "FROM", "after": "TO", "took": "TOOK", "result": "RESULT", "message": "WHY"}
 NAMED = 5
-MB = 1 << 20
 # Seconds after which the guard's report says nothing of now, and from which WAL that waits is worth a word.
 GUARD_SILENT, WAL_WAITS = 60, 60
 COLOURS = {"FAIL": "red", "failed": "red", "unknown": "yellow", "interrupted": "yellow", "partial": "yellow"}
@@ -195,7 +195,7 @@ def replaced_lines(by_host):
         "%s keeps data that restores have replaced: %s. Remove what nobody needs." % (
             host,
             ", ".join(
-                "%s (%d MB%s)" % (each["path"], -(-each["bytes"] // MB), "" if each["age"] is None else ", %s old" % duration(each["age"]))
+                "%s (%s%s)" % (each["path"], megabytes(each["bytes"]), "" if each["age"] is None else ", %s old" % duration(each["age"]))
                 for each in found["replaced_data"]
             ),
         )

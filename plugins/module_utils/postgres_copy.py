@@ -184,7 +184,7 @@ class Copy(Restore):
         database = self.params["database"]
         create = self._query(server.id, CREATE_SQL % {"loading": LOADING, "database": database.replace("'", "''")})
         self._query(live.id, create, timeout=FETCH_TIMEOUT)
-        # Nobody but the superuser; playbooks/site.yml would take the right away, too.
+        # Only the superuser may log in to it; playbooks/site.yml would take the right away, too.
         self._query(live.id, 'REVOKE ALL ON DATABASE "%s" FROM PUBLIC' % LOADING)
         code, output, errors = self.engine.execute(server.id, ["bash", "-c", LOAD, "load", database, LOADING], FETCH_TIMEOUT)
         if code:

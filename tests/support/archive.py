@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 from collections.abc import Iterator
 
 import boto3
@@ -26,8 +25,15 @@ class Archive:
         self.bucket = f"litefarm-{environment}-backups"
         self._prefix = f"{environment}/postgres/"
         key_id, secret = access_key(environment)
-        connect = functools.partial(boto3.client, "s3", region_name="nyc3", aws_access_key_id=key_id, aws_secret_access_key=secret)
-        self._client = connect(endpoint_url=lab.status()["endpoints"]["storage"], verify=lab.status()["paths"]["ca"])
+        found = lab.status()
+        self._client = boto3.client(
+            "s3",
+            endpoint_url=found["endpoints"]["storage"],
+            verify=found["paths"]["ca"],
+            region_name="nyc3",
+            aws_access_key_id=key_id,
+            aws_secret_access_key=secret,
+        )
 
     def names(self) -> list[str]:
         """Keys of all objects, the oldest first."""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import tempfile
@@ -37,6 +38,18 @@ def restored(target):
     run = restore(target)
     assert run.status == 0, run.reasons
     return run
+
+
+@contextlib.contextmanager
+def killed_after(app, step):
+    """The module dies after this step, in runs with the environment that is yielded."""
+    try:
+        # sshd hands it to the module's process, over a connection that is opened after it was written.
+        app.check_output(f"echo LITEFARM_FAULT_POINT={step} > /etc/environment")
+        with tempfile.TemporaryDirectory() as sockets:
+            yield {"ANSIBLE_SSH_CONTROL_PATH_DIR": sockets}
+    finally:
+        app.check_output("truncate --size=0 /etc/environment")
 
 
 @pytest.fixture
@@ -118,13 +131,9 @@ def test_a_dropped_table_is_in_a_copy_beside_the_live_database(app, backup, arch
     sql("DROP TABLE public.mistake; CREATE TABLE public.afterwards (number int)")
     running, archived, users = containers(), archive(), sql("SELECT count(*) FROM public.users")
     copy = ("-e", json.dumps({"to": moment, "database": "litefarm_before"}))
-    try:
-        app.check_output("echo LITEFARM_FAULT_POINT=promote > /etc/environment")
-        with tempfile.TemporaryDirectory() as sockets:
-            killed = lab.playbook(RESTORE, *copy, env={"ANSIBLE_SSH_CONTROL_PATH_DIR": sockets})
+    with killed_after(app, "promote") as env:
+        killed = lab.playbook(RESTORE, *copy, env=env)
         assert killed.status != 0, killed.reasons
-    finally:
-        app.check_output("truncate --size=0 /etc/environment")
     assert app.run("ls -d /srv/litefarm/postgres/pgdata.copied").rc == 0
     run = lab.playbook(RESTORE, *copy)
     assert run.status == 0 and "psql -U postgres -d litefarm_before" in " ".join(run.output.split()), run.reasons
@@ -163,14 +172,9 @@ def test_data_that_are_gone_come_back_but_for_some_seconds(app, backup, serves, 
 @pytest.mark.parametrize("step", STEPS)
 def test_a_restore_that_is_killed_is_run_again(app, backup, serves, step):
     sql("CREATE TABLE public.kept (number int); INSERT INTO public.kept VALUES (1)")
-    try:
-        # sshd hands it to the module's process, over a connection that is opened after it was written.
-        app.check_output(f"echo LITEFARM_FAULT_POINT={step} > /etc/environment")
-        with tempfile.TemporaryDirectory() as sockets:
-            killed = restore("latest", {"ANSIBLE_SSH_CONTROL_PATH_DIR": sockets})
+    with killed_after(app, step) as env:
+        killed = restore("latest", env)
         assert killed.status != 0 and "The database is not restored" in killed.output, killed.reasons
-    finally:
-        app.check_output("truncate --size=0 /etc/environment")
     answered = app.run(f"{PSQL} -c 'SELECT number FROM public.kept'")
     assert answered.rc != 0 or answered.stdout.strip() == "1"
     restored("latest")
