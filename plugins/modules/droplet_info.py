@@ -139,10 +139,10 @@ ansible_facts:
           description:
             - By what the vault is recognised that the droplet was deployed from.
             - C(environment) is what the role C(base) keeps of it, or nothing. C(files) are hashes of what the role
-              C(postgres) has made of two secrets.
+              C(postgres) has made of two secrets. C(backup_key) is the ID of the key that encrypts the database's backups, or nothing.
           type: dict
           returned: always
-          sample: {environment: "", files: []}
+          sample: {environment: "", files: [], backup_key: ""}
         disk:
           description: Size of each of O(paths), and the space that a process without privileges may use, in MiB.
           type: dict
@@ -174,6 +174,7 @@ import http.client
 import json
 import os
 import platform
+import re
 import shutil
 import socket
 import typing as t
@@ -187,6 +188,8 @@ DOCKER_SOCKET = "/run/docker.sock"
 # Made by the roles base and postgres: the environment's hash, the verifier of the database's password, and its certificate.
 ENVIRONMENT_FILE = "/etc/litefarm/environment_id"
 SECRET_FILES = ("/etc/litefarm/postgres/application.verifier", "/var/lib/litefarm/services/postgres/*/etc__litefarm__server.crt")
+# The place of the backups in their bucket, of which the last part is the ID of their key.
+BACKUP_FILE = "/etc/litefarm/postgres/pgbackrest"
 NAMES = {"debian": "Debian", "ubuntu": "Ubuntu"}
 
 
@@ -263,7 +266,12 @@ def has_database(folder: str) -> bool:
 
 def deployed_with(root: str = "") -> dict[str, t.Any]:
     paths = [path for pattern in SECRET_FILES for path in sorted(glob.glob(root + pattern))]
-    return {"environment": read(root + ENVIRONMENT_FILE).strip(), "files": [fingerprint(text) for text in map(read, paths) if text]}
+    backup_key = re.search(r"^place=.*/([0-9a-f]{8})$", read(root + BACKUP_FILE), re.MULTILINE)
+    return {
+        "environment": read(root + ENVIRONMENT_FILE).strip(),
+        "files": [fingerprint(text) for text in map(read, paths) if text],
+        "backup_key": backup_key[1] if backup_key else "",
+    }
 
 
 class SocketConnection(http.client.HTTPConnection):

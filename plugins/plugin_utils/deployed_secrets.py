@@ -12,7 +12,7 @@ from ansible.errors import AnsibleFilterError
 from ansible.module_utils.parsing.convert_bool import boolean
 
 from ansible_collections.litefarm.platform.plugins.filter.postgres import scram_verifier
-from ansible_collections.litefarm.platform.plugins.module_utils.fingerprint import fingerprint
+from ansible_collections.litefarm.platform.plugins.module_utils.fingerprint import fingerprint, key_id
 from ansible_collections.litefarm.platform.plugins.plugin_utils import secret_rules
 from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import COLLECTION, evaluate
 
@@ -22,7 +22,16 @@ def foreign(deployed, templar, loader, task_vars, path):
     wanted, reason = evaluate(templar, task_vars, "litefarm_new_secrets")
     if not reason and boolean(wanted or False, strict=False):
         return []
-    return secret_rules.foreign(deployed, _vault(templar, loader, task_vars), path)
+    told = secret_rules.foreign(deployed, _vault(templar, loader, task_vars), path)
+    # Of another vault, the backup key is a consequence.
+    return told or secret_rules.lost_backup_keys(deployed, _backup_keys(templar, task_vars), path)
+
+
+def _backup_keys(templar, task_vars):
+    """IDs of the keys of backups that the vault has."""
+    current, unused = evaluate(templar, task_vars, "litefarm_backup_encryption_key")
+    previous, unused = evaluate(templar, task_vars, "litefarm_backup_previous_encryption_keys")
+    return [key_id(key) for key in [current, *(previous or [])] if isinstance(key, str) and key]
 
 
 def _vault(templar, loader, task_vars):

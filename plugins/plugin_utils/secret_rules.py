@@ -142,3 +142,17 @@ def foreign(deployed, vault, path):
         "Services on %s already run with secrets that are not those of %s: get the team's vault.yml from its repository, and make no new one. "
         "Only if it is lost for good, replace every secret with -e new_secrets=true." % (" and ".join(hosts), path)
     ]
+
+
+def lost_backup_keys(deployed, keys, path):
+    """A sentence for each key of droplets' backups that the vault has not any more. C(keys): IDs of those that it has."""
+    lacking = {}
+    for host, known in sorted(deployed.items()):
+        if known.get("backup_key") and known["backup_key"] not in keys:
+            lacking.setdefault(known["backup_key"], []).append(host)
+    return [
+        "The backups of %s need the encryption key %s, which %s lacks: put it there as vault_backup_encryption_key, or as vault_backup_encryption_key_%s "
+        "if a new key is meant. It is on the printed copy and, as repo1-cipher-pass, in /etc/litefarm/postgres/pgbackrest.conf on the droplet."
+        % (" and ".join(hosts), key, path, key)
+        for key, hosts in lacking.items()
+    ]

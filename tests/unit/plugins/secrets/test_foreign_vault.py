@@ -13,7 +13,7 @@ import pytest
 import yaml
 from ansible.parsing.vault import VaultLib, VaultSecret
 from ansible_collections.litefarm.platform.plugins.filter.postgres import scram_verifier
-from ansible_collections.litefarm.platform.plugins.module_utils.fingerprint import fingerprint
+from ansible_collections.litefarm.platform.plugins.module_utils.fingerprint import fingerprint, key_id
 from ansible_collections.litefarm.platform.plugins.modules import droplet_info
 from ansible_collections.litefarm.platform.plugins.plugin_utils.secret_rules import foreign, recognises
 
@@ -21,12 +21,12 @@ from tests.support.playbooks import REPO, Environment, problems
 
 REFUSAL = "already run with secrets that are not those of %s: get the team's vault.yml from its repository, and make no new one."
 
-# Before a module of Ansible starts: the file that a droplet keeps is another one.
+# Before a module of Ansible starts: the files that a droplet keeps are others.
 REDIRECT = """
 import builtins
 
-real = builtins.open
-builtins.open = lambda path, *arguments, **options: real({kept!r} if path == "/etc/litefarm/environment_id" else path, *arguments, **options)
+real, kept = builtins.open, {kept!r}
+builtins.open = lambda path, *arguments, **options: real(kept.get(path, path) if isinstance(path, str) else path, *arguments, **options)
 """
 
 
@@ -37,12 +37,14 @@ def secrets_of(environment):
 
 @pytest.fixture(name="environment")
 def fixture_environment(tmp_path):
-    """Production, whose droplets are this machine and keep what is in the file `kept`."""
+    """Production, whose droplets are this machine and keep what is in the files `kept` and `backrest`."""
     environment = Environment(tmp_path / "inventory")
-    environment.kept = tmp_path / "environment_id"
+    environment.kept, environment.backrest = tmp_path / "environment_id", tmp_path / "pgbackrest"
     environment.kept.write_text("")
+    environment.backrest.write_text("")
     (tmp_path / "site").mkdir()
-    (tmp_path / "site" / "sitecustomize.py").write_text(REDIRECT.format(kept=str(environment.kept)))
+    files = {"/etc/litefarm/environment_id": str(environment.kept), "/etc/litefarm/postgres/pgbackrest": str(environment.backrest)}
+    (tmp_path / "site" / "sitecustomize.py").write_text(REDIRECT.format(kept=files))
     interpreter = tmp_path / "python"
     interpreter.write_text('#!/bin/sh\nPYTHONPATH=%s exec %s "$@"\n' % (tmp_path / "site", sys.executable))
     interpreter.chmod(0o755)
@@ -106,6 +108,31 @@ def test_another_vault_is_refused_until_it_is_wanted(deployed, identity):
     assert not [sentence for sentence in problems(deployed.play("preflight.yml", "-e", "new_secrets=true")) if "already run" in sentence]
 
 
+def change(environment, **secrets):
+    """As ansible-vault edit does; None takes an entry away."""
+    entries = {name: value for name, value in {**secrets_of(environment), **secrets}.items() if value is not None}
+    library = VaultLib([("default", VaultSecret(environment.password.read_bytes().strip()))])
+    environment.vault.write_text(library.encrypt(yaml.safe_dump(entries)).decode())
+
+
+@pytest.mark.parametrize("value", [None, "h9" * 32])
+def test_a_key_that_backups_need_is_not_made_anew(deployed, value):
+    """Lost, or changed by hand: the next site.yml would take the last copy of it from the droplet."""
+    key = secrets_of(deployed)["vault_backup_encryption_key"]
+    deployed.backrest.write_text("#!/bin/sh\nplace=/production/postgres/%s\n" % key_id(key))
+    assert deployed.play("secrets.yml").returncode == 0
+    change(deployed, vault_backup_encryption_key=value)
+    before = deployed.vault.read_text()
+    told = "need the encryption key %s, which %s lacks: put it there as vault_backup_encryption_key" % (key_id(key), deployed.vault)
+    process = deployed.play("secrets.yml")
+    assert process.returncode != 0 and told in " ".join(process.stdout.split())
+    assert deployed.vault.read_text() == before
+    found = problems(deployed.play("preflight.yml"))
+    assert [sentence for sentence in found if told in sentence] and not [sentence for sentence in found if "secrets.yml" in sentence]
+    change(deployed, **{"vault_backup_encryption_key_%s" % key_id(key): key})
+    assert deployed.play("secrets.yml").returncode == 0
+
+
 def test_a_first_vault_is_made_before_there_are_droplets(environment):
     for droplet in environment.droplets:
         environment.host(droplet, ansible_connection="ssh", ansible_host="127.0.0.1", ansible_port=1)
@@ -158,6 +185,13 @@ def test_the_identity_decides_alone(droplet):
     assert recognises(found, {"environment": "mine", "files": []})
     assert not recognises(found, {"environment": "other", "files": found["files"]})
     assert not recognises(found, {"environment": "", "files": found["files"]})
+
+
+def test_the_key_of_the_backups_is_known_by_the_place_that_the_role_gives_them(droplet, repo):
+    script = (repo / "roles/postgres/templates/pgbackrest.sh.j2").read_text()
+    assert "\nplace={{ postgres__archive_place }}\n" in script
+    (droplet / "etc/litefarm/postgres/pgbackrest").write_text(script.replace("{{ postgres__archive_place }}", "/production/postgres/0123abcd"))
+    assert droplet_info.deployed_with(str(droplet))["backup_key"] == "0123abcd"
 
 
 def test_an_empty_droplet_belongs_to_nobody(tmp_path):
