@@ -9,8 +9,10 @@ their place. Whatever fails or is killed before that leaves the data in place an
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
+import glob
 import json
 import os
 import re
@@ -55,6 +57,7 @@ SILENT = 180  # seconds without any progress of a server that does not answer ye
 PROMOTED_WITHIN = 300  # seconds
 STOP_TIMEOUT = 120  # seconds
 PAUSE = 0.5  # seconds
+PROC = "/proc"
 
 # The server takes no setting from the restored data but those without which it could not replay: a standby needs at least those of the
 # server that wrote the WAL. It listens to nobody. Without an archive_command it archives nothing, but keeps the WAL that it writes, and the
@@ -133,6 +136,19 @@ def shown(seconds):
 
 def megabytes(size):
     return "%d MB" % -(-size // (1 << 20))
+
+
+def servers_on(folder):
+    """Numbers of the processes of PostgreSQL that work in a folder, in whichever container. A number in postmaster.pid says nothing about another one."""
+    found = []
+    for path in glob.glob(PROC + "/[0-9]*"):
+        # It may have ended meanwhile.
+        with contextlib.suppress(OSError):
+            with open(path + "/comm", encoding="utf-8") as file:
+                name = file.read().strip()
+            if name in ("postgres", "postmaster") and os.path.samefile(path + "/cwd", folder):
+                found.append(int(os.path.basename(path)))
+    return sorted(found)
 
 
 HOW_TO_WRITE = 'write latest, a time with its zone such as "2026-11-27 10:00:00 UTC", or the label or name of a backup (playbooks/backups.yml lists them)'
@@ -474,7 +490,10 @@ class Restore:
         self.reached("plan")
 
     def _plan(self, target):
-        running = self._serves(self._live())
+        live = self._live()
+        running = self._serves(live)
+        if not (live and live.running):
+            self._refuse_other_server()
         repository, clusters = self._repository()
         # Whether the server in place goes on writing what is restored. The archive of another cluster has an end.
         writes = running and repository.cluster == self._own_cluster()
@@ -588,6 +607,15 @@ class Restore:
                 % (repository.archive.version, major)
             )
 
+    def _refuse_other_server(self):
+        """While the container of the server in place is stopped: one that a person has started goes on writing what would be put aside."""
+        others = servers_on(self.pgdata)
+        if others:
+            raise RestoreError(
+                "Another PostgreSQL server than the container %s runs on %s (process %d on the droplet): stop it, then run again."
+                % (self.params["name"], self.pgdata, others[0])
+            )
+
     def _free(self):
         seen = os.statvfs(self.root)
         return seen.f_bavail * seen.f_frsize
@@ -609,6 +637,7 @@ class Restore:
                 # Without its data it is started again and again.
                 if live.running:
                     self.engine.stop(live.id, STOP_TIMEOUT)
+            self._refuse_other_server()
             if target.kind == "latest" and self._own_cluster() == self.journal.data["plan"]["cluster"]:
                 self._push_what_is_left()
         self._resolve_again(target)
@@ -819,6 +848,7 @@ class Restore:
 
     def _aside(self, unused):
         """The data in place are kept under another name."""
+        self._refuse_other_server()
         self._forget_queues()
         before = "%s/%s" % (self.root, self.journal.data["before"])
         if os.path.exists(self.pgdata) and not os.path.exists(before):
@@ -853,6 +883,9 @@ class Restore:
     def _serve_again(self):
         live = self._live()
         if not live or not os.path.exists(self.pgdata + "/PG_VERSION"):
+            return False
+        # Two servers on the same data destroy them, and from two containers PostgreSQL does not see it.
+        if not live.running and servers_on(self.pgdata):
             return False
         if not live.running:
             self.engine.set_policy(live.id, "unless-stopped")

@@ -20,7 +20,7 @@ from tests.support.deployment import containers
 APP = "litefarmapp"
 RESTORE = "playbooks/restore.yml"
 # In the order of docs/restore-protocol.md. A sample of the others is enough for every change.
-STEPS = ("stop", "fetch", "replay", "check", "promote", "aside", "swap") if os.environ.get("LITEFARM_NIGHTLY") else ("fetch", "aside")
+STEPS = ("plan", "stop", "fetch", "replay", "check", "promote", "aside", "swap") if os.environ.get("LITEFARM_NIGHTLY") else ("fetch", "aside")
 # What may be lost with the droplet: archive_timeout, and what a busy machine adds.
 LOST_AT_MOST = 30
 

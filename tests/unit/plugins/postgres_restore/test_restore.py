@@ -176,6 +176,49 @@ def test_a_release_that_has_not_ended(droplet):
     assert "run site.yml first" in refused(droplet)
 
 
+@pytest.fixture(name="other")
+def fixture_other(droplet, tmp_path, monkeypatch):
+    """A function that starts a server on the data in place by hand, in a container of which the restore knows nothing."""
+    monkeypatch.setattr(postgres_restore, "PROC", str(tmp_path / "proc"))
+
+    def start(name="postgres", folder="pgdata"):
+        process = tmp_path / "proc" / "4711"
+        process.mkdir(parents=True)
+        (process / "comm").write_text(name + "\n")
+        (process / "cwd").symlink_to(droplet.root / folder)
+        (tmp_path / "proc" / "4712").mkdir()
+
+    return start
+
+
+def test_a_server_that_was_started_by_hand_is_not_robbed_of_its_data(droplet, other):
+    droplet.seen["postgres"]["state"] = "exited"
+    other()
+    sentence = refused(droplet)
+    assert sentence.startswith("Another PostgreSQL server than the container postgres runs on %s/pgdata (process 4711 on the droplet)" % droplet.root)
+    # Two servers on the same data destroy them.
+    assert droplet.restore().abandon() is False
+    assert droplet.seen["postgres"]["state"] == "exited"
+
+
+def test_a_server_that_is_started_by_hand_after_the_restore_was_killed(droplet, other):
+    with pytest.raises(fakes.Killed):
+        droplet.restore(fault="promote").restore()
+    other()
+    with pytest.raises(RestoreError, match="Another PostgreSQL server"):
+        droplet.restore().restore()
+    assert droplet.content("pgdata") == "old" and droplet.before == "-"
+
+
+@pytest.mark.parametrize(("name", "folder"), [("bash", "pgdata"), ("postgres", "pgdata.other")])
+def test_other_processes_are_in_nobodys_way(droplet, other, name, folder):
+    droplet.write("pgdata.other", "other")
+    droplet.seen["postgres"]["state"] = "exited"
+    other(name, folder)
+    droplet.restore().restore()
+    assert droplet.content("pgdata") == "new"
+
+
 def test_a_second_restore_at_once(tmp_path):
     with RestoreLock(str(tmp_path), fakes.Clock()):
         with pytest.raises(ServiceError, match="Another restore is under way"):
