@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 
 import pytest
@@ -55,6 +56,7 @@ def test_wal_that_is_not_whole_is_not_taken_for_the_end(app, archive, segments, 
     assert f"WAL segment {segments[1]} is missing or damaged in the archive" in told and "The database that was there serves again." in told, told[-2000:]
     assert sql("SELECT count(*) FROM public.kept") == "3" and sql("SELECT timeline_id FROM pg_control_checkpoint()") == before
     assert "exists" in ask("api.app.litefarm.org", "/login/user/nobody@example.org").text
+    assert ask("app.litefarm.org").status == 200
     assert app.run("ls -d /srv/litefarm/postgres/pgdata.restored").rc != 0
     assert "Nobody holds the deploy lock" in lab.playbook("playbooks/status.yml").output
 
@@ -81,3 +83,47 @@ def test_a_damaged_backup_is_found_before_it_is_needed(app, archive, segments):
 def test_an_archive_that_cannot_be_asked_is_named_before_anything_is_changed(app, values, told):
     with configured(**values):
         assert told in restore()
+
+
+def test_a_server_that_was_started_by_hand_is_not_robbed_of_its_data(app, ask):
+    """It writes on, in a container of which no run knows."""
+    image = app.check_output("docker inspect --format '{{.Image}}' postgres")
+    app.check_output("docker stop --time=60 postgres")
+    try:
+        app.check_output(
+            f"docker run --detach --name=by-hand --user=999 --volume=/srv/litefarm/postgres:/var/lib/postgresql/data --entrypoint=postgres {image} "
+            "-D /var/lib/postgresql/data/pgdata -k /tmp -c archive_mode=on"
+        )
+        told = restore("-e", "confirm=production")
+        app.check_output("docker stop --time=60 by-hand")
+    finally:
+        app.check_output("docker rm --force by-hand; docker start postgres")
+    assert "Another PostgreSQL server than the container postgres runs on /srv/litefarm/postgres/pgdata" in told, told[-2000:]
+    assert app.run("timeout 60 sh -c 'until docker exec postgres pg_isready --quiet; do sleep 0.5; done'").rc == 0
+    assert "exists" in ask("api.app.litefarm.org", "/login/user/nobody@example.org").text
+
+
+def test_a_second_restore_at_once_is_refused(app):
+    app.check_output("systemd-run --unit=first-restore flock /var/lib/litefarm/postgres/restore.lock sleep 120")
+    try:
+        assert "Another restore is under way on the droplet" in restore("-e", "confirm=production")
+    finally:
+        app.check_output("systemctl stop first-restore")
+
+
+def test_a_cluster_that_the_bucket_has_not_is_refused(app):
+    own = app.check_output("docker exec postgres_backup sh -c 'pg_controldata $PGDATA'").split("Database system identifier:")[1].split()[0]
+    told = restore("-e", "cluster=123")
+    assert "The bucket has no archive of a cluster 123: give one of" in told and own in told, told[-2000:]
+
+
+def test_a_backup_key_that_was_changed_by_hand_does_not_reach_the_droplet():
+    """The droplet may have the last copy of the key that opens the backups."""
+    key = lab.vault("production")["vault_backup_encryption_key"]
+    ident = hashlib.sha256(key.encode()).hexdigest()[:8]
+    try:
+        lab.put_into_vault("production", vault_backup_encryption_key="another" * 8)
+        run = lab.playbook("site.yml")
+    finally:
+        lab.put_into_vault("production", vault_backup_encryption_key=key)
+    assert run.status != 0 and f"need the encryption key {ident}, which" in " ".join(run.output.split()) and run.changes == set(), run.reasons
