@@ -225,7 +225,7 @@ from ansible_collections.litefarm.platform.plugins.module_utils.postgres_restore
 def perform(module, restore):
     """Does it, and returns what it has to say."""
     if module.params["state"] == "planned" or module.check_mode:
-        return {"plan": restore.plan()} if module.params["to"] else {}
+        return {"plan": restore.plan()} if module.params["state"] not in ("abandoned", "finished") else {}
     if module.params["state"] == "copied":
         return dict(plan=restore.copy(), tables=restore.journal.data["tables"])
     if module.params["state"] == "restored":

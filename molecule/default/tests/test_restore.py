@@ -82,6 +82,7 @@ def test_what_is_lost_is_told_before_anything_is_changed(app, backup):
 @pytest.mark.parametrize(
     ("target", "told"),
     [
+        ("", "to is missing"),
         ("2026-11-27 10:00:00", "no time zone"),
         ("2020-01-01 00:00:00 UTC", "before the first backup"),
         ("2099-01-01 00:00:00 UTC", "in the future"),
