@@ -24,7 +24,7 @@ import zoneinfo
 from . import postgres_wal as wal
 from .container_service.host import Lock, sync_folder, write_atomically
 from .container_service.model import LABEL, ServiceError
-from .postgres_archive import ArchiveError, explain, parse_info
+from .postgres_archive import INFO, ArchiveError, explain, parse_info
 
 STEPS = ("plan", "stop", "fetch", "replay", "check", "promote", "aside", "swap")
 DATA = "/var/lib/postgresql/data"
@@ -557,7 +557,7 @@ class Restore:
         if wanted and wanted not in clusters:
             raise RestoreError("The bucket has no archive of a cluster %s: give one of %s with -e cluster=…" % (wanted, ", ".join(clusters) or "none"))
         if not clusters:
-            raise RestoreError(explain(None, "missing stanza path"))
+            raise RestoreError(self._reason() or explain(None, "missing stanza path"))
         for cluster in [wanted] if wanted else [own] if own in clusters else []:
             repository = self._look(cluster)
             if not repository.usable:
@@ -578,8 +578,15 @@ class Restore:
         """System identifiers of all clusters in the bucket."""
         code, output, errors = self._run(["env", "SYSTEM_IDENTIFIER=0", *BACKREST, "--clusters"], ASK_TIMEOUT)
         if code:
-            raise RestoreError(explain(code, errors or output))
+            said = errors or output
+            nameless = "HTTP request failed" in said and "<Code>" not in said
+            raise RestoreError((nameless and self._reason()) or explain(code, said))
         return [line for line in output.split() if line.isdigit()]
+
+    def _reason(self):
+        """Why there is no list of clusters. An object storage answers pgBackRest's question for it, a HEAD, without its reason."""
+        code, output, errors = self._run(["env", "SYSTEM_IDENTIFIER=0", *BACKREST, *INFO], ASK_TIMEOUT)
+        return explain(code, errors or output) if code else parse_info(output).problem
 
     def _look(self, cluster):
         def ask(arguments):

@@ -1,7 +1,10 @@
 # Copyright (c) 2026 the litefarm.platform authors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sentences and types for what pgBackRest says. answers.json has real answers of 2.45; its storage was a server that answers as S3 does."""
+"""Sentences and types for what pgBackRest says.
+
+answers.json has real answers of 2.45; its storage was a server that answers as S3 does. answers_2_55.json has those of 2.55.1 on a droplet of the lab.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ import pytest
 from ansible_collections.litefarm.platform.plugins.module_utils import postgres_archive
 
 ANSWERS = json.loads((pathlib.Path(__file__).parent / "answers.json").read_text(encoding="utf-8"))["cases"]
+ANSWERS_2_55 = json.loads((pathlib.Path(__file__).parent / "answers_2_55.json").read_text(encoding="utf-8"))["cases"]
 INFO = sorted(name for name in ANSWERS if name.startswith("info"))
 OTHERS = sorted(set(ANSWERS) - set(INFO))
 BEGINNINGS = {
@@ -58,23 +62,50 @@ BEGINNINGS = {
 }
 
 
-def sentence_of(name):
-    answer = ANSWERS[name]
+# A HEAD is answered without a reason, and the lab's storage denies what other environments have in the same way as what there is not.
+BEGINNINGS_2_55 = {
+    **{"clusters %s" % name: "The object storage refuses the key for the bucket (403)" for name in ("badkey", "badsecret", "nobucket", "other bucket")},
+    "clusters refused": "The object storage cannot be reached from the droplet (unable to connect to '127.0.0.1:9': [111] Connection refused)",
+    "check wrong key": "The encryption key does not fit this archive, or a file of it is damaged (archive.info)",
+    "info badkey": "The object storage does not know the access key",
+    "info badsecret": "The secret does not fit the access key",
+    "info ca": "The certificate of the object storage litefarm-production-backups.nyc3.digitaloceanspaces.com:443 (10.89.54.6) is not trusted",
+    "info missing path": "There is no archive of this cluster under this encryption key",
+    "info nobucket": "The object storage refuses the key for the bucket (AccessDenied)",
+    "info other bucket": "The object storage refuses the key for the bucket (AccessDenied)",
+    "info wrong key": "The encryption key does not fit this archive, or a file of it is damaged (backup.info)",
+    "restore no such backup": "There is no backup 20200101-000000F",
+    "restore no time": "'yesterday' is not a time",
+    "restore not empty": "The folder /tmp/full is not empty",
+    "restore running": "PostgreSQL runs in the folder that is to be restored",
+    "restore too early": "There is no backup that ended before 2020-01-01 00:00:00+00",
+    "unknown option": "pgBackRest ended with status 31 (invalid option '--bogus')",
+    "verify missing path": "There is no archive of this cluster under this encryption key, or the bucket does not exist",
+}
+
+
+def sentence_of(name, answers=ANSWERS):
+    answer = answers[name]
     if name.startswith("info"):
         return postgres_archive.parse_info(answer["stdout"]).problem
     return postgres_archive.explain(answer["exit"], answer["stderr"] or answer["stdout"])
 
 
-@pytest.mark.parametrize("name", sorted(BEGINNINGS))
-def test_a_sentence_for_each_answer(name):
-    sentence = sentence_of(name)
-    assert sentence.startswith(BEGINNINGS[name])
+@pytest.mark.parametrize(
+    ("answers", "name", "beginning"),
+    [(ANSWERS, *each) for each in sorted(BEGINNINGS.items())] + [(ANSWERS_2_55, *each) for each in sorted(BEGINNINGS_2_55.items())],
+    ids=lambda value: value if isinstance(value, str) else "2.45" if value is ANSWERS else "2.55",
+)
+def test_a_sentence_for_each_answer(answers, name, beginning):
+    sentence = sentence_of(name, answers)
+    assert sentence.startswith(beginning)
     assert sentence.endswith(".") and sentence.isprintable()
     assert len(re.findall(r"[.!?] [A-Z]", sentence)) <= 1 and len(sentence) < 420
 
 
 def test_every_answer_has_its_sentence():
     assert set(ANSWERS) == set(BEGINNINGS) | {"info", "info busy"}
+    assert set(ANSWERS_2_55) == set(BEGINNINGS_2_55)
 
 
 def test_a_wrong_key_prints_binary():

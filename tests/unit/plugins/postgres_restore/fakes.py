@@ -111,6 +111,8 @@ class Droplet:
         self.archives = True
         # What pgBackRest writes if the object storage refuses.
         self.refusal = ""
+        # What its list of backups says of that.
+        self.reason = ""
         self.replaying = False
         self.promoted = False
         self.write("pgdata", "old")
@@ -223,6 +225,8 @@ class Droplet:
     def _backrest(self, command):
         assert command[0] == "env" and command[1].startswith("SYSTEM_IDENTIFIER=") and command[2] == "sh"
         cluster, arguments = command[1].partition("=")[2], command[4:]
+        if self.reason and arguments[0] == "info":
+            return 0, self.reason, ""
         if self.refusal:
             return 39, "", self.refusal
         if arguments == ["--clusters"]:

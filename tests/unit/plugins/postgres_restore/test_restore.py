@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import pathlib
 import shutil
 
 import pytest
@@ -18,6 +19,8 @@ from ansible_collections.litefarm.platform.plugins.module_utils.postgres_restore
 from . import fakes
 from .fakes import NOON, backup
 
+# Of pgBackRest 2.55.1 and the lab's object storage.
+ANSWERS = json.loads((pathlib.Path(__file__).parents[1] / "postgres_archive" / "answers_2_55.json").read_text(encoding="utf-8"))["cases"]
 HISTORY = "1\t0/900000\tbefore 2026-11-27 11:15:00+00\n"
 
 
@@ -371,6 +374,27 @@ def test_pgbackrests_memory_of_other_segments_is_forgotten(droplet):
 def test_an_object_storage_that_refuses(droplet):
     droplet.refusal = "ERROR: [039]: HTTP request failed with 403 (Forbidden):\n<Error><Code>SignatureDoesNotMatch</Code></Error>"
     assert "The secret does not fit the access key" in refused(droplet)
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        ("badkey", "The object storage does not know the access key"),
+        ("badsecret", "The secret does not fit the access key"),
+        ("other bucket", "The object storage refuses the key for the bucket (AccessDenied)"),
+    ],
+)
+def test_an_object_storage_that_refuses_without_a_reason(droplet, answer, sentence):
+    """As it does for a HEAD, with which pgBackRest begins a list."""
+    droplet.refusal, droplet.reason = ANSWERS["clusters " + answer]["stderr"], ANSWERS["info " + answer]["stdout"]
+    assert sentence in refused(droplet)
+
+
+def test_a_bucket_that_there_is_not(droplet):
+    """Its list is empty, and that is no error."""
+    droplet.buckets.clear()
+    droplet.reason = ANSWERS["info missing path"]["stdout"].replace("missing stanza path", "HTTP request failed with 404: <Code>NoSuchBucket</Code>")
+    assert "does not exist: correct litefarm_backup_bucket" in refused(droplet)
 
 
 def test_no_image(droplet, monkeypatch):
