@@ -13,6 +13,7 @@ import pytest
 from tests.support import lab
 from tests.support.archive import Archive, configured
 from tests.support.database import sql, wait_until_archived
+from tests.support.storage_faults import storage_fault
 
 APP = "litefarmapp"
 NIGHTLY = bool(os.environ.get("LITEFARM_NIGHTLY"))
@@ -77,12 +78,20 @@ def test_a_damaged_backup_is_found_before_it_is_needed(app, archive, segments):
     [
         ({"cipher_pass": "wrong"}, "The encryption key does not fit this archive"),
         ({"s3_bucket": "litefarm-beta-backups"}, "The object storage refuses the key for the bucket"),
-        ({"s3_key_secret": "another"}, "The object storage refuses the key for the bucket"),
+        ({"s3_key_secret": "another"}, "The secret does not fit the access key"),
+        ({"s3_region": "ams3"}, "The object storage is asked with a wrong region"),
     ],
 )
 def test_an_archive_that_cannot_be_asked_is_named_before_anything_is_changed(app, values, told):
     with configured(**values):
         assert told in restore()
+
+
+def test_clocks_that_differ_are_named(app):
+    with storage_fault("clock"):
+        assert "The droplet's clock is more than 15 min away from the object storage's" in restore()
+        backup = lab.playbook("playbooks/backup.yml")
+    assert backup.status != 0 and "No backup was taken. The droplet's clock is more than 15 min away" in " ".join(backup.output.split()).replace("''", "'")
 
 
 def test_a_server_that_was_started_by_hand_is_not_robbed_of_its_data(app, ask):
