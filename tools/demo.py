@@ -19,7 +19,7 @@ import time
 
 from steps import REPO, Step, clock, environment, run, say, tool
 
-LAB = [sys.executable, str(REPO / "molecule" / "shared" / "lab.py")]
+LAB = [sys.executable, "-m", "lab"]
 ENVIRONMENT = "production"
 
 
@@ -52,7 +52,7 @@ def step(name: str, command: list[str], env: dict[str, str] | None = None) -> st
 
 
 def lab_json() -> dict:
-    return json.loads(subprocess.run([*LAB, "status"], check=True, capture_output=True, text=True, env=environment({})).stdout)
+    return json.loads(subprocess.run([*LAB, "status"], cwd=REPO, check=True, capture_output=True, text=True, env=environment({})).stdout)
 
 
 def ansible_environment(status: dict) -> dict[str, str]:
@@ -133,7 +133,7 @@ def _short(path: str) -> str:
 
 
 def down() -> None:
-    done = subprocess.run([*LAB, "down"], env=environment({}), check=False)
+    done = subprocess.run([*LAB, "down"], cwd=REPO, env=environment({}), check=False)
     if done.returncode:
         raise Failed
 

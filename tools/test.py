@@ -20,7 +20,7 @@ import time
 
 from steps import REPO, Result, Step, clock, run, say, tool
 
-LAB = [sys.executable, "molecule/shared/lab.py"]
+LAB = [sys.executable, "-m", "lab"]
 LOGS = REPO / ".cache" / "test"
 
 

@@ -24,7 +24,6 @@ from ansible.constants import DEFAULT_VAULT_ID_MATCH
 from ansible.parsing.vault import VaultLib, VaultSecret
 
 PROJECT = Path(__file__).resolve().parents[2]
-LAB = PROJECT / "molecule" / "shared" / "lab.py"
 # Environments that are another one with more droplets; the lab says the same.
 VARIATIONS = {"scaled": "production"}
 PORTS = PROJECT / "tests" / "support" / "ports.py"
@@ -36,9 +35,9 @@ def lab(*arguments: str) -> str:
     Raises:
         RuntimeError: the command failed; its output is in the message.
     """
-    done = subprocess.run([sys.executable, LAB, *arguments], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-m", "lab", *arguments], cwd=PROJECT, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise RuntimeError(f"lab.py {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+        raise RuntimeError(f"python -m lab {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
     return done.stdout
 
 

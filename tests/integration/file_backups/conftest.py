@@ -14,12 +14,10 @@ import uuid
 
 import docker
 import pytest
+from lab.image_build import Images
+from lab.settings import settings_from
 
 REPO = pathlib.Path(__file__).resolve().parents[3]
-sys.path.insert(0, str(REPO / "molecule" / "shared"))
-
-from lab.images import Images
-from lab.settings import settings_from
 
 # What takes minutes is left to `make nightly`.
 collect_ignore = [] if os.environ.get("LITEFARM_NIGHTLY") else ["test_more_copies.py"]

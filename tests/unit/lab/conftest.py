@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the litefarm.platform authors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes the lab's packages importable: as lab.py does by lying beside them, and as the image of the object storage does."""
+"""Makes the package of the lab's object storage importable, as its image does."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import sys
 import pytest
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[3]
-sys.path[:0] = [str(CHECKOUT / "molecule" / "shared"), str(CHECKOUT / "molecule" / "shared" / "images" / "storage")]
+sys.path.insert(0, str(CHECKOUT / "lab" / "images" / "storage"))
 
 
 @pytest.fixture

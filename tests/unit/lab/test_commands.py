@@ -3,12 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-import importlib.util
-
 import pytest
+from lab.__main__ import arguments
 from lab.commands import Lab, selected
 from lab.errors import LabError
-from lab.settings import SHARED
 
 BOTH = {
     "production": "litefarm: {hosts: {litefarmapp: , litefarm-imaginary: }}\n",
@@ -63,10 +61,7 @@ def test_the_farm_that_verify_asks_for_is_the_sample_s_and_no_one_else_s(setting
 
 @pytest.fixture
 def parser():
-    spec = importlib.util.spec_from_file_location("lab_command_line", SHARED / "lab.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.arguments()
+    return arguments()
 
 
 def test_environments_add_up_on_the_command_line(parser):
@@ -84,7 +79,7 @@ def test_a_fault_of_the_object_storage_on_the_command_line(parser, capsys):
 
 
 def test_a_fault_of_a_lab_that_is_not_up_is_an_error(settings):
-    with pytest.raises(LabError, match="The lab 'unit' is not up: run `lab.py up` first."):
+    with pytest.raises(LabError, match="The lab 'unit' is not up: run `python -m lab up` first."):
         Lab(settings).storage_fault("hang", "")
 
 

@@ -11,7 +11,7 @@ import re
 import tarfile
 
 import pytest
-from lab import images, mirror, services, wheels
+from lab import image_build, mirror, services, wheels
 from lab.containers import File, Part, archive
 from lab.errors import LabError
 from lab.keys import Keys
@@ -46,12 +46,12 @@ def test_an_image_without_a_tag_is_refused():
 def test_every_listed_image_has_a_recipe():
     for name, recipe in mirror.listed_images().items():
         mirror.split_name(name)
-        assert (images.RECIPES / recipe / "Dockerfile").is_file(), recipe
+        assert (image_build.RECIPES / recipe / "Dockerfile").is_file(), recipe
 
 
 @pytest.fixture
 def recipes(monkeypatch, tmp_path):
-    monkeypatch.setattr(images, "RECIPES", tmp_path)
+    monkeypatch.setattr(image_build, "RECIPES", tmp_path)
     (tmp_path / "thing").mkdir()
     (tmp_path / "thing" / "Dockerfile").write_text("FROM scratch\n")
     (tmp_path / "thing" / "run").write_text("#!/bin/sh\n")
@@ -60,7 +60,7 @@ def recipes(monkeypatch, tmp_path):
 
 
 def recipe(settings, arguments=None, authorities=None):
-    made = images.Images(client=None, settings=settings)
+    made = image_build.Images(client=None, settings=settings)
     made.authorities = authorities or {}
     return made._recipe("thing", arguments or {})
 
@@ -80,7 +80,7 @@ def test_a_recipe_s_identity_changes_with_everything_that_goes_in(settings, reci
 
 def test_a_recipe_s_context_has_the_machine_s_authorities_and_executables(settings, recipes):
     _identity, files = recipe(settings, authorities={"proxy": "PEM"})
-    with tarfile.open(fileobj=io.BytesIO(images._tar(files))) as tar:
+    with tarfile.open(fileobj=io.BytesIO(image_build._tar(files))) as tar:
         assert tar.extractfile("ca-certificates/proxy.crt").read() == b"PEM"
         assert tar.getmember("run").mode == 0o755
         assert tar.getmember("Dockerfile").mode == 0o644
@@ -88,7 +88,7 @@ def test_a_recipe_s_context_has_the_machine_s_authorities_and_executables(settin
 
 @pytest.mark.parametrize("recipe_name", ["node", "storage"])
 def test_wheels_are_pinned_by_hash_and_come_from_nowhere_in_particular(recipe_name):
-    text = (images.RECIPES / recipe_name / wheels.LIST).read_text()
+    text = (image_build.RECIPES / recipe_name / wheels.LIST).read_text()
     listed = re.findall(r"^\S.*", re.sub(r"^#.*\n", "", text, flags=re.MULTILINE), re.MULTILINE)
     assert listed
     # pip would ask this machine's Python, and not the image's, about conditions.

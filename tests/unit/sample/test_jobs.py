@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.node import NODE
 
-PACKAGES = Path(__file__).parents[3] / "molecule" / "shared" / "sample" / "packages"
+PACKAGES = Path(__file__).parents[3] / "lab" / "sample" / "packages"
 JOBS = PACKAGES / "api" / "src" / "jobs"
 
 

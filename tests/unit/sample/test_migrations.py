@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.node import NODE
 
-API = Path(__file__).parents[3] / "molecule" / "shared" / "sample" / "packages" / "api"
+API = Path(__file__).parents[3] / "lab" / "sample" / "packages" / "api"
 FILES = sorted(path.name for path in (API / "db" / "migration").glob("*.js"))
 # Takes down what a migration asks of Knex.
 SCRIPT = """

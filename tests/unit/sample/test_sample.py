@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-SHARED = Path(__file__).parents[3] / "molecule" / "shared"
-PACKAGES = SHARED / "sample" / "packages"
-STAND_INS = sorted(path.parent.name for path in (SHARED / "images").glob("*/Dockerfile"))
-LOCK_FILES = [PACKAGES / "api" / "package-lock.json", SHARED / "images" / "node" / "package-lock.json"]
+LAB = Path(__file__).parents[3] / "lab"
+PACKAGES = LAB / "sample" / "packages"
+STAND_INS = sorted(path.parent.name for path in (LAB / "images").glob("*/Dockerfile"))
+LOCK_FILES = [PACKAGES / "api" / "package-lock.json", LAB / "images" / "node" / "package-lock.json"]
 
 
 @pytest.mark.parametrize("package", ["api", "webapp"])
@@ -26,7 +26,7 @@ def test_a_release_says_its_version_and_behaves(package):
 
 @pytest.mark.parametrize("package", ["api", "webapp"])
 def test_dockerfiles_build_on_images_that_the_lab_offers(package):
-    offered = yaml.safe_load((SHARED / "images.yml").read_text())
+    offered = yaml.safe_load((LAB / "images.yml").read_text())
     wanted = set(re.findall(r"^FROM (\S+)", (PACKAGES / package / "prod.Dockerfile").read_text(), flags=re.MULTILINE))
     assert wanted <= set(offered)
     assert set(offered.values()) <= set(STAND_INS)
@@ -44,7 +44,7 @@ def test_lock_files_pin_contents_and_no_registry(lock_file):
 def test_the_documented_behaviours_are_those_of_the_code():
     code = "".join(path.read_text() for path in PACKAGES.glob("**/*.js") if "node_modules" not in path.parts)
     implemented = set(re.findall(r"behaves\('([a-z-]+)'\)|behaviour [!=]== '([a-z-]+)'|startsWith\('([a-z-]+-migration)'\)", code))
-    documented = set(re.findall(r"^\| `([a-z-]+)` \| (?:API|webapp|scheduler|both) \|", (SHARED / "sample" / "README.md").read_text(), flags=re.MULTILINE))
+    documented = set(re.findall(r"^\| `([a-z-]+)` \| (?:API|webapp|scheduler|both) \|", (LAB / "sample" / "README.md").read_text(), flags=re.MULTILINE))
     assert {name for names in implemented for name in names if name} | {"ok"} == documented
 
 
@@ -78,7 +78,7 @@ def test_names_of_crops_come_from_the_webapp_alone():
 
 def test_the_sample_farm_and_its_user_keep_their_ids():
     migration = (PACKAGES / "api" / "db" / "migration" / "20260106000000_add_sample_farm.js").read_text()
-    readme = (SHARED / "sample" / "README.md").read_text()
+    readme = (LAB / "sample" / "README.md").read_text()
     for name, value in {"farm_id": "5a3bb6f4-0000-4000-8000-000000000001", "user_id": "5a3bb6f4-0000-4000-8000-0000000000aa"}.items():
         assert f"const {name} = '{value}';" in migration
         assert f"`{value}`" in readme

@@ -65,7 +65,7 @@ def queues(repo, tmp_path):
 @pytest.fixture
 def names(repo):
     """The queues of the sample application, as its own source names them."""
-    jobs = repo / "molecule" / "shared" / "sample" / "packages" / "api" / "src" / "jobs"
+    jobs = repo / "lab" / "sample" / "packages" / "api" / "src" / "jobs"
     listed = re.search(r"QUEUES = \[(.*?)\]", (jobs / "exports.js").read_text())[1]
     return re.findall(r"'([^']*)'", listed) + re.findall(r"queue\('([^']*)'\)", (jobs / "notifications.js").read_text())
 

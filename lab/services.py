@@ -16,7 +16,7 @@ import docker
 
 from .containers import File, Part, ensure
 from .errors import LabError
-from .images import Images
+from .image_build import Images
 from .keys import Keys
 from .progress import step
 from .settings import ACME, BUCKETS, GIT, MIRROR, READ_ONLY_KEYS, REGISTRY, SPACES, SPARE_BUCKETS, SPARE_KEY, STORAGE, Settings
@@ -73,7 +73,7 @@ def set_storage_fault(settings: Settings, keys: Keys, fault: str, bucket: str) -
         with _opener(keys).open(request, timeout=10) as answer:
             return answer.read().decode().strip()
     except OSError as error:
-        raise LabError(f"The lab's object storage does not take the fault: {error}. Run `lab.py up`, which starts what is not running.") from error
+        raise LabError(f"The lab's object storage does not take the fault: {error}. Run `python -m lab up`, which starts what is not running.") from error
 
 
 def fetch(url: str, keys: Keys, headers: Mapping[str, str] | None = None) -> str:

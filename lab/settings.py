@@ -14,8 +14,8 @@ from pathlib import Path
 
 from .errors import LabError
 
-SHARED = Path(__file__).resolve().parent.parent
-CHECKOUT = SHARED.parent.parent
+FOLDER = Path(__file__).resolve().parent
+CHECKOUT = FOLDER.parent
 
 LABEL = "litefarm.lab"
 

@@ -26,7 +26,7 @@ def connect(timeout: int = 600) -> docker.DockerClient:
         client = docker.from_env(timeout=timeout)
         client.ping()
     except docker.errors.DockerException as error:
-        raise LabError(f"No Docker engine answers ({error}). Run `lab.py engine`, or install one and start it.") from error
+        raise LabError(f"No Docker engine answers ({error}). Run `python -m lab engine`, or install one and start it.") from error
     return client
 
 

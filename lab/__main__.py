@@ -1,8 +1,7 @@
-#!/usr/bin/env python3
 # Copyright (c) 2026 the litefarm.platform authors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Builds the lab on this machine's Docker engine, and takes it down again. See `lab.py --help`."""
+"""Builds the lab on this machine's Docker engine, and takes it down again. See `python -m lab --help`."""
 
 from __future__ import annotations
 
@@ -10,15 +9,15 @@ import argparse
 import json
 import sys
 
-from lab import engine
-from lab.commands import Lab
-from lab.errors import LabError
-from lab.settings import DROPLETS, FAULTS, settings_from
+from . import engine
+from .commands import Lab
+from .errors import LabError
+from .settings import DROPLETS, FAULTS, settings_from
 
 
 def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="lab.py",
+        prog="python -m lab",
         description="The lab: droplets, registry, image mirror, object storage, ACME authority and git server on this machine's Docker engine.",
         epilog="Environment: LITEFARM_LAB (name, default litefarm), LITEFARM_LAB_NET and LITEFARM_LAB_PRIVATE_NET (networks), "
         "LITEFARM_REPO and LITEFARM_VERSION (another application than the sample), LITEFARM_DEBIAN_MIRROR.",
@@ -93,7 +92,7 @@ def main() -> int:
     try:
         run(arguments().parse_args())
     except LabError as error:
-        print(f"lab.py: {error}", file=sys.stderr)
+        print(f"lab: {error}", file=sys.stderr)
         return 1
     return 0
 

@@ -13,7 +13,7 @@ import docker
 from . import containers
 from .containers import File, Part
 from .errors import LabError
-from .images import Images
+from .image_build import Images
 from .keys import Keys
 from .settings import Droplet, Settings
 

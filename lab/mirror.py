@@ -14,11 +14,11 @@ import yaml
 
 from . import containers, services
 from .errors import LabError
-from .images import Images
+from .image_build import Images
 from .keys import Keys
 from .locks import locked
 from .progress import say, step
-from .settings import MIRROR, SHARED, Settings
+from .settings import FOLDER, MIRROR, Settings
 
 _PUBLIC_MARK = "lab-public"
 # A registry that is not told answers in an old format, which differs from tag to tag.
@@ -28,7 +28,7 @@ _MANIFESTS = {
 }
 
 
-def listed_images(path: Path = SHARED / "images.yml") -> dict[str, str]:
+def listed_images(path: Path = FOLDER / "images.yml") -> dict[str, str]:
     """Public name to the recipe of its stand-in."""
     return yaml.safe_load(path.read_text())
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the litefarm.platform authors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What lab.py can be told to do."""
+"""What `python -m lab` can be told to do."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import docker
 
-from . import containers, droplets, engine, host, images, mirror, networks, services
+from . import containers, droplets, engine, host, image_build, mirror, networks, services
 from .errors import LabError
 from .inventory import Overlay, droplets_of, supplied_secrets
 from .keys import Keys, known_hosts, write_private
@@ -49,10 +49,10 @@ class Lab:
         client = engine.connect()
         with self._locked():
             if not self.settings.state.exists():
-                raise LabError(f"The lab {self.settings.lab!r} is not up: run `lab.py up` first.")
+                raise LabError(f"The lab {self.settings.lab!r} is not up: run `python -m lab up` first.")
             self._close_connections()
             containers.remove(client, self.settings, droplet.name, volumes=True)
-            self._droplet(client, images.Images(client, self.settings), droplet, flavour)
+            self._droplet(client, image_build.Images(client, self.settings), droplet, flavour)
 
     def down(self, with_images: bool) -> None:
         client = engine.connect()
@@ -62,7 +62,7 @@ class Lab:
             networks.remove(client, self.settings)
             if with_images:
                 containers.remove_kept(client)
-                images.remove_all(client)
+                image_build.remove_all(client)
             shutil.rmtree(self.settings.state, ignore_errors=True)
         say(f"Nothing of the lab {self.settings.lab!r} is left")
 
@@ -112,7 +112,7 @@ class Lab:
     def storage_fault(self, fault: str, bucket: str) -> str:
         """The object storage holds everything in memory: a fault is lifted by `none`, never by a restart, which would lose the buckets."""
         if not self.settings.state.exists():
-            raise LabError(f"The lab {self.settings.lab!r} is not up: run `lab.py up` first.")
+            raise LabError(f"The lab {self.settings.lab!r} is not up: run `python -m lab up` first.")
         return services.set_storage_fault(self.settings, self.keys, fault, bucket)
 
     def sample_release(self, tag: str, settings: list[str]) -> str:
@@ -121,7 +121,7 @@ class Lab:
             return self.sample.release(tag, settings)
 
     def _make(self, client: docker.DockerClient, wanted: list[Droplet], flavour: str) -> None:
-        made = images.Images(client, self.settings)
+        made = image_build.Images(client, self.settings)
         made.base()
         seeder = mirror.Seeder(client, self.settings, made, self.keys)
         self.keys.authority()
@@ -140,13 +140,13 @@ class Lab:
             for task in tasks:
                 task.result()
 
-    def _droplets(self, client: docker.DockerClient, made: images.Images, flavours: dict[Droplet, str]) -> None:
+    def _droplets(self, client: docker.DockerClient, made: image_build.Images, flavours: dict[Droplet, str]) -> None:
         for droplet, flavour in flavours.items():
             droplets.ensure(client, self.settings, made, self.keys, droplet, flavour)
         for droplet in flavours:
             droplets.wait_for_ssh(self.settings, droplet)
 
-    def _droplet(self, client: docker.DockerClient, made: images.Images, droplet: Droplet, flavour: str) -> None:
+    def _droplet(self, client: docker.DockerClient, made: image_build.Images, droplet: Droplet, flavour: str) -> None:
         with step(f"a fresh droplet {droplet.name}"):
             self._droplets(client, made, {droplet: flavour})
 

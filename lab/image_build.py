@@ -19,9 +19,9 @@ from . import apt, host, wheels
 from .errors import LabError
 from .locks import locked
 from .progress import say, step
-from .settings import SHARED, Settings
+from .settings import FOLDER, Settings
 
-RECIPES = SHARED / "images"
+RECIPES = FOLDER / "images"
 LABEL = "litefarm.lab.image"
 
 # Name to content and mode.

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the litefarm.platform authors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Two runs of lab.py at once must not make the same thing. The kernel frees the lock of a run that was killed."""
+"""Two runs of `python -m lab` at once must not make the same thing. The kernel frees the lock of a run that was killed."""
 
 from __future__ import annotations
 
@@ -20,6 +20,6 @@ def locked(path: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say(f"Waiting for another lab.py ({path.stem})")
+            say(f"Waiting for another run of the lab ({path.stem})")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from .errors import LabError
 from .progress import say, step
-from .settings import SHARED
+from .settings import FOLDER
 
-SAMPLE = SHARED / "sample"
+SAMPLE = FOLDER / "sample"
 # What its database begins with: a farm, and a user of it.
 SAMPLE_FARM = {
     "litefarm_verify_farm_id": "5a3bb6f4-0000-4000-8000-000000000001",

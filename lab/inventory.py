@@ -116,7 +116,7 @@ _Dumper.add_representer(
 
 def _write_yaml(path: Path, content: dict[str, object]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = "---\n# Written by lab.py at every `up`.\n" + yaml.dump(content, Dumper=_Dumper, sort_keys=False, width=1000)
+    text = "---\n# Written by `python -m lab` at every `up`.\n" + yaml.dump(content, Dumper=_Dumper, sort_keys=False, width=1000)
     if not path.exists() or path.read_text() != text:
         partial = path.with_name(f".{path.name}.partial")
         partial.write_text(text)

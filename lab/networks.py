@@ -22,7 +22,7 @@ def ensure(client: docker.DockerClient, settings: Settings) -> None:
         if existing:
             found = [pool["Subnet"] for pool in existing[0].attrs["IPAM"]["Config"]]
             if found != [str(subnet)]:
-                raise LabError(f"Network {name} is {', '.join(found)}, not {subnet}: run `lab.py down` first.")
+                raise LabError(f"Network {name} is {', '.join(found)}, not {subnet}: run `python -m lab down` first.")
             continue
         # Fixed addresses are in the lower half, whatever else joins the network gets one from the upper half.
         pool = IPAMPool(subnet=str(subnet), gateway=str(subnet[1]), iprange=f"{subnet[128]}/25")
