@@ -11,7 +11,6 @@ treats every file named in the journal as changed, so that no reload is lost.
 from __future__ import annotations
 
 import errno
-import fcntl
 import fnmatch
 import grp
 import json
@@ -22,6 +21,8 @@ import shlex
 import stat
 import subprocess
 import time
+
+from .locking import wait_for_lock
 
 STATE_ROOT = "/var/lib/litefarm/config_files"
 TEMPORARY = ".%s.litefarm-new"
@@ -360,20 +361,10 @@ class ConfigFiles:
         if not self.check_mode:
             os.makedirs(self.folder, 0o700, exist_ok=True)
             with open(os.path.join(self.folder, "lock"), "a", encoding="utf-8") as lock:
-                self.lock(lock)
+                if not wait_for_lock(lock, LOCK_TIMEOUT, 0.1):
+                    raise ConfigFilesError("another run is applying the files of %r on this host; try again when it has ended" % self.params["name"])
                 return self.apply_locked()
         return self.apply_locked()
-
-    def lock(self, handle):
-        deadline = time.monotonic() + LOCK_TIMEOUT
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise ConfigFilesError("another run is applying the files of %r on this host; try again when it has ended" % self.params["name"])
-                time.sleep(0.1)
 
     def apply_locked(self):
         self.allowed()

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -14,6 +13,8 @@ import re
 import subprocess
 import sys
 import time
+
+from .locking import try_lock
 
 SYSTEM_CA_FILE = "/etc/ssl/certs/ca-certificates.crt"
 CA_NAME = "litefarm-ca.pem"
@@ -39,11 +40,7 @@ class Job:
     def lock(self):
         os.makedirs(self.cache, mode=0o700, exist_ok=True)
         self._lock = os.open(self._lock_file, os.O_CREAT | os.O_RDWR, 0o600)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        return True
+        return try_lock(self._lock)
 
     def current(self):
         with open(self._lock_file, encoding="utf-8") as stream:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import calendar
 import contextlib
-import fcntl
 import json
 import os
 import re
 import time
 
+from .locking import wait_for_lock
 from .verification.rows import duration, shortened
 
 KINDS = ("deploy", "site", "rollback", "restore")
@@ -289,18 +289,11 @@ class Ledger:
             os.makedirs(self.directory, mode=0o700, exist_ok=True)
             file = open(self.guard_path, "a", encoding="utf-8")
         with file:
-            limit = time.monotonic() + PATIENCE
-            while True:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() >= limit:
-                        raise LedgerError(
-                            "Another process has been at %s for %d s: find it with fuser %s on the droplet and end it."
-                            % (self.directory, PATIENCE, self.guard_path)
-                        ) from None
-                    time.sleep(0.02)
+            if not wait_for_lock(file, PATIENCE, 0.02):
+                raise LedgerError(
+                    "Another process has been at %s for %d s: find it with fuser %s on the droplet and end it."
+                    % (self.directory, PATIENCE, self.guard_path)
+                )
             yield
 
     def _remove_lock(self):

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import functools
 import hashlib
 import json
@@ -17,6 +16,7 @@ import struct
 import subprocess
 import time
 
+from ..locking import wait_for_lock
 from .model import ServiceError, filename
 
 ESTABLISHED = "01"
@@ -81,15 +81,8 @@ class Lock:
     def __enter__(self):
         os.makedirs(os.path.dirname(self.path), mode=0o755, exist_ok=True)
         self.file = open(self.path, "a+", encoding="utf-8")
-        limit = self.clock.monotonic() + self.timeout
-        while True:
-            try:
-                fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if self.clock.monotonic() >= limit:
-                    raise ServiceError(self.holder()) from None
-                self.clock.sleep(0.2)
+        if not wait_for_lock(self.file, self.timeout, 0.2, self.clock):
+            raise ServiceError(self.holder())
         self.file.truncate(0)
         self.file.write(json.dumps({"pid": os.getpid(), "since": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.clock.now()))}))
         self.file.flush()
