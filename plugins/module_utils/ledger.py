@@ -12,6 +12,7 @@ import os
 import re
 import time
 
+from .atomic_files import sync_folder, write_atomically
 from .locking import wait_for_lock
 from .verification.rows import duration, shortened
 
@@ -275,7 +276,7 @@ class Ledger:
             file.flush()
             os.fsync(file.fileno())
         if not lines:
-            _sync(self.directory)
+            sync_folder(self.directory)
 
     # -- files -------------------------------------------------------------------------------------------------------------------
 
@@ -299,17 +300,11 @@ class Ledger:
     def _remove_lock(self):
         with _explained(self.lock_path):
             os.unlink(self.lock_path)
-            _sync(self.directory)
+            sync_folder(self.directory)
 
     def _replace(self, path, content):
-        temporary = "%s.new" % path
         with _explained(path):
-            with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-            _sync(self.directory)
+            write_atomically(path, content, 0o600)
 
 
 def _record(line):
@@ -393,14 +388,6 @@ def _ends_with_newline(path):
     with open(path, "rb") as file:
         file.seek(-1, os.SEEK_END)
         return file.read(1) == b"\n"
-
-
-def _sync(directory):
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from .config_files import write_atomically
+from .atomic_files import write_atomically
 from .locking import lock
 
 PATH = "/var/lib/litefarm/run_number"
@@ -72,7 +72,7 @@ def advance(number, path=None):
         try:
             lock(descriptor)
             if number > seen(path):
-                write_atomically(path, b"%d\n" % number, os.geteuid(), os.getegid(), 0o600)
+                write_atomically(path, "%d\n" % number, 0o600)
         finally:
             os.close(descriptor)
     except OSError as error:

@@ -16,6 +16,7 @@ import struct
 import subprocess
 import time
 
+from ..atomic_files import sync_folder, write_atomically
 from ..locking import wait_for_lock
 from .model import ServiceError, filename
 
@@ -42,31 +43,6 @@ def explained(method):
             raise ServiceError("Writing %s failed: %s." % (error.filename or "to the droplet's disk", error.strerror or error)) from error
 
     return wrapper
-
-
-def write_atomically(path, content, mode, owner=None, modified=None):
-    """Either the old content or the new one is there, also after a power cut."""
-    temporary = "%s/.%s.new" % os.path.split(path)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(content)
-        if owner is not None:
-            os.fchown(file.fileno(), *owner)
-        os.fchmod(file.fileno(), mode)
-        file.flush()
-        if modified is not None:
-            os.utime(file.fileno(), (modified, modified))
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    sync_folder(os.path.dirname(path))
-
-
-def sync_folder(path):
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 class Lock:
