@@ -15,8 +15,8 @@ import sys
 import time
 
 from .locking import try_lock
+from .trust import write_bundle
 
-SYSTEM_CA_FILE = "/etc/ssl/certs/ca-certificates.crt"
 CA_NAME = "litefarm-ca.pem"
 TAIL = 40
 
@@ -134,7 +134,9 @@ def check_out(parameters, folder, cache):
     environment.setdefault("GIT_SSH_COMMAND", "ssh -o BatchMode=yes")
     pem = "\n".join(parameters["ca_certificates"].values())
     if pem:
-        environment["GIT_SSL_CAINFO"] = write_bundle(pem, os.path.join(cache, "ca.pem"))
+        environment["GIT_SSL_CAINFO"] = os.path.join(cache, "ca.pem")
+        with open(environment["GIT_SSL_CAINFO"], "w", encoding="utf-8") as bundle:
+            write_bundle(bundle, pem)
 
     def git(*arguments):
         process = subprocess.run(
@@ -164,15 +166,6 @@ def check_out(parameters, folder, cache):
             raise BuildError("the git repository cannot be reached from the builder: correct litefarm_repo")
     if not git("-C", folder, "checkout", "--quiet", "--force", "--detach", commit) or not git("-C", folder, "clean", "-ffdxq"):
         raise BuildError("the commit %s cannot be checked out: correct litefarm_version" % commit)
-
-
-def write_bundle(pem, path):
-    with open(path, "w", encoding="utf-8") as target:
-        if os.path.exists(SYSTEM_CA_FILE):
-            with open(SYSTEM_CA_FILE, encoding="utf-8") as source:
-                target.write(source.read() + "\n")
-        target.write(pem + "\n")
-    return path
 
 
 def settings_lines(settings):
