@@ -6,12 +6,20 @@ from __future__ import annotations
 
 from ansible.utils.display import Display
 
-from ansible_collections.litefarm.platform.plugins.module_utils.verification.rows import during_maintenance, table
+from ansible_collections.litefarm.platform.plugins.module_utils.verification.rows import during_maintenance
 from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import ControlNodeAction
+from ansible_collections.litefarm.platform.plugins.plugin_utils.text_table import table
 from ansible_collections.litefarm.platform.plugins.plugin_utils.verification.releases import compared
 
 display = Display()
+COLUMNS = {name: name.upper() for name in ("check", "where", "expected", "seen", "result")}
 COLOURS = {"FAIL": "red", "WARN": "yellow"}
+# The failures come last, where an eye looks first.
+ORDER = ("ok", "WARN", "FAIL")
+
+
+def lines_of(rows):
+    return table(COLUMNS, sorted(rows, key=lambda each: ORDER.index(each["result"])))
 
 
 class ActionModule(ControlNodeAction):
@@ -22,7 +30,7 @@ class ActionModule(ControlNodeAction):
         answers = {host: task_vars["hostvars"][host].get("litefarm_verify") or {} for host in task_vars["ansible_play_hosts_all"]}
         rows = during_maintenance([row for answer in answers.values() for row in answer.get("rows") or []])
         rows, notes = compared(rows, {host: answer.get("containers") or [] for host, answer in answers.items()})
-        for line in table(rows):
+        for line in lines_of(rows):
             display.display(line, color=COLOURS.get(line.rsplit(None, 1)[-1]))
         for note in notes:
             display.display(note, color=COLOURS["WARN"])

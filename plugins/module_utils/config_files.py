@@ -11,7 +11,6 @@ treats every file named in the journal as changed, so that no reload is lost.
 from __future__ import annotations
 
 import errno
-import fcntl
 import fnmatch
 import grp
 import json
@@ -23,8 +22,10 @@ import stat
 import subprocess
 import time
 
+from .atomic_files import link_atomically, sync_folder, temporary_of, unlink, write_atomically
+from .locking import wait_for_lock
+
 STATE_ROOT = "/var/lib/litefarm/config_files"
-TEMPORARY = ".%s.litefarm-new"
 UNIT_FOLDERS = ("/etc/systemd/", "/usr/lib/systemd/", "/lib/systemd/", "/usr/local/lib/systemd/", "/run/systemd/")
 RUNNING = ("active", "activating", "reloading", "refreshing")
 NOT_ENABLEABLE = ("enabled", "static", "alias", "indirect", "generated", "transient")
@@ -116,53 +117,6 @@ class Node:
     def read(self):
         with open(self.path, "rb") as handle:
             return handle.read()
-
-
-def fsync_directory(path):
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def temporary_of(path):
-    folder, name = os.path.split(path)
-    return os.path.join(folder, TEMPORARY % name)
-
-
-def unlink(path):
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        return
-
-
-def write_atomically(path, content, uid, gid, mode):
-    """Replace what is at path (a link too: never what it points at) by a file, durable before it is visible."""
-    temporary = temporary_of(path)
-    unlink(temporary)
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fchown(stream.fileno(), uid, gid)
-            os.fchmod(stream.fileno(), mode)
-            os.fsync(stream.fileno())
-        os.rename(temporary, path)
-    except BaseException:
-        unlink(temporary)
-        raise
-    fsync_directory(os.path.dirname(path))
-
-
-def link_atomically(path, target):
-    temporary = temporary_of(path)
-    unlink(temporary)
-    os.symlink(target, temporary)
-    os.rename(temporary, path)
-    fsync_directory(os.path.dirname(path))
 
 
 def set_directory(path, uid, gid, mode):
@@ -262,11 +216,11 @@ class Journal:
             return {"restore": [], "directories": [], "dests": []}
 
     def store(self, state):
-        write_atomically(self.path, json.dumps(state, indent=1).encode(), os.geteuid(), os.getegid(), 0o600)
+        write_atomically(self.path, json.dumps(state, indent=1), 0o600)
 
     def clear(self):
         unlink(self.path)
-        fsync_directory(self.folder)
+        sync_folder(self.folder)
         self.drop_backups()
 
     def drop_backups(self):
@@ -283,7 +237,7 @@ class Journal:
         if node.kind == "file":
             os.makedirs(self.backups, 0o700, exist_ok=True)
             record["backup"] = str(number)
-            write_atomically(os.path.join(self.backups, str(number)), node.read(), os.geteuid(), os.getegid(), 0o600)
+            write_atomically(os.path.join(self.backups, str(number)), node.read(), 0o600)
         return record
 
     def put_back(self, record):
@@ -296,14 +250,14 @@ class Journal:
                 remove_if_empty(path)
             elif node.kind != "absent":
                 os.unlink(path)
-                fsync_directory(os.path.dirname(path))
+                sync_folder(os.path.dirname(path))
             return
         if record["kind"] == "file":
             with open(os.path.join(self.backups, record["backup"]), "rb") as handle:
                 content = handle.read()
             same = (node.kind, node.uid, node.gid, node.mode) == ("file", record["uid"], record["gid"], record["mode"])
             if not same or node.read() != content:
-                write_atomically(path, content, record["uid"], record["gid"], record["mode"])
+                write_atomically(path, content, record["mode"], (record["uid"], record["gid"]))
         elif record["kind"] == "link":
             if node.target != record["target"]:
                 link_atomically(path, record["target"])
@@ -360,20 +314,10 @@ class ConfigFiles:
         if not self.check_mode:
             os.makedirs(self.folder, 0o700, exist_ok=True)
             with open(os.path.join(self.folder, "lock"), "a", encoding="utf-8") as lock:
-                self.lock(lock)
+                if not wait_for_lock(lock, LOCK_TIMEOUT, 0.1):
+                    raise ConfigFilesError("another run is applying the files of %r on this host; try again when it has ended" % self.params["name"])
                 return self.apply_locked()
         return self.apply_locked()
-
-    def lock(self, handle):
-        deadline = time.monotonic() + LOCK_TIMEOUT
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise ConfigFilesError("another run is applying the files of %r on this host; try again when it has ended" % self.params["name"])
-                time.sleep(0.1)
 
     def apply_locked(self):
         self.allowed()
@@ -491,7 +435,7 @@ class ConfigFiles:
     def plan_file(self, entry, node):
         uid, gid, mode = self.ownership(entry, "0600" if entry["secret"] else "0644")
         content = entry["content"].encode("utf-8", "surrogateescape")
-        write = (write_atomically, entry["dest"], content, uid, gid, mode)
+        write = (write_atomically, entry["dest"], content, mode, (uid, gid))
         if node.kind in ("directory", "other"):
             raise ConfigFilesError("%s is declared as a file but is a %s on this host; move it away first" % (entry["dest"], node.kind))
         if node.kind == "link":

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -15,7 +14,9 @@ import subprocess
 import sys
 import time
 
-SYSTEM_CA_FILE = "/etc/ssl/certs/ca-certificates.crt"
+from .locking import try_lock
+from .trust import write_bundle
+
 CA_NAME = "litefarm-ca.pem"
 TAIL = 40
 
@@ -39,11 +40,7 @@ class Job:
     def lock(self):
         os.makedirs(self.cache, mode=0o700, exist_ok=True)
         self._lock = os.open(self._lock_file, os.O_CREAT | os.O_RDWR, 0o600)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        return True
+        return try_lock(self._lock)
 
     def current(self):
         with open(self._lock_file, encoding="utf-8") as stream:
@@ -137,7 +134,9 @@ def check_out(parameters, folder, cache):
     environment.setdefault("GIT_SSH_COMMAND", "ssh -o BatchMode=yes")
     pem = "\n".join(parameters["ca_certificates"].values())
     if pem:
-        environment["GIT_SSL_CAINFO"] = write_bundle(pem, os.path.join(cache, "ca.pem"))
+        environment["GIT_SSL_CAINFO"] = os.path.join(cache, "ca.pem")
+        with open(environment["GIT_SSL_CAINFO"], "w", encoding="utf-8") as bundle:
+            write_bundle(bundle, pem)
 
     def git(*arguments):
         process = subprocess.run(
@@ -167,15 +166,6 @@ def check_out(parameters, folder, cache):
             raise BuildError("the git repository cannot be reached from the builder: correct litefarm_repo")
     if not git("-C", folder, "checkout", "--quiet", "--force", "--detach", commit) or not git("-C", folder, "clean", "-ffdxq"):
         raise BuildError("the commit %s cannot be checked out: correct litefarm_version" % commit)
-
-
-def write_bundle(pem, path):
-    with open(path, "w", encoding="utf-8") as target:
-        if os.path.exists(SYSTEM_CA_FILE):
-            with open(SYSTEM_CA_FILE, encoding="utf-8") as source:
-                target.write(source.read() + "\n")
-        target.write(pem + "\n")
-    return path
 
 
 def settings_lines(settings):

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import calendar
 import contextlib
-import fcntl
 import json
 import os
 import re
 import time
 
+from .atomic_files import sync_folder, write_atomically
+from .locking import wait_for_lock
 from .verification.rows import duration, shortened
 
 KINDS = ("deploy", "site", "rollback", "restore")
@@ -275,7 +276,7 @@ class Ledger:
             file.flush()
             os.fsync(file.fileno())
         if not lines:
-            _sync(self.directory)
+            sync_folder(self.directory)
 
     # -- files -------------------------------------------------------------------------------------------------------------------
 
@@ -289,34 +290,21 @@ class Ledger:
             os.makedirs(self.directory, mode=0o700, exist_ok=True)
             file = open(self.guard_path, "a", encoding="utf-8")
         with file:
-            limit = time.monotonic() + PATIENCE
-            while True:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() >= limit:
-                        raise LedgerError(
-                            "Another process has been at %s for %d s: find it with fuser %s on the droplet and end it."
-                            % (self.directory, PATIENCE, self.guard_path)
-                        ) from None
-                    time.sleep(0.02)
+            if not wait_for_lock(file, PATIENCE, 0.02):
+                raise LedgerError(
+                    "Another process has been at %s for %d s: find it with fuser %s on the droplet and end it."
+                    % (self.directory, PATIENCE, self.guard_path)
+                )
             yield
 
     def _remove_lock(self):
         with _explained(self.lock_path):
             os.unlink(self.lock_path)
-            _sync(self.directory)
+            sync_folder(self.directory)
 
     def _replace(self, path, content):
-        temporary = "%s.new" % path
         with _explained(path):
-            with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-            _sync(self.directory)
+            write_atomically(path, content, 0o600)
 
 
 def _record(line):
@@ -400,14 +388,6 @@ def _ends_with_newline(path):
     with open(path, "rb") as file:
         file.seek(-1, os.SEEK_END)
         return file.read(1) == b"\n"
-
-
-def _sync(directory):
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager

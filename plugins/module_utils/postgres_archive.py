@@ -18,7 +18,7 @@ import tempfile
 import time
 import typing as t
 
-from .container_service.host import write_atomically
+from .atomic_files import write_atomically
 from .fingerprint import key_id
 
 # How `pgbackrest info` is asked. The limit spares a person the minute that pgBackRest otherwise tries for.

@@ -22,7 +22,8 @@ import typing as t
 import zoneinfo
 
 from . import postgres_wal as wal
-from .container_service.host import Lock, sync_folder, write_atomically
+from .atomic_files import sync_folder, write_atomically
+from .container_service.host import Lock
 from .container_service.model import LABEL, ServiceError
 from .postgres_archive import INFO, ArchiveError, explain, parse_info
 

@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 
-from .config_files import write_atomically
+from .atomic_files import write_atomically
+from .locking import lock
 
 PATH = "/var/lib/litefarm/run_number"
 OPTION = dict(run_number=dict(type="int", default=0))
@@ -70,9 +70,9 @@ def advance(number, path=None):
         os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
         descriptor = os.open(path + ".lock", os.O_WRONLY | os.O_CREAT, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            lock(descriptor)
             if number > seen(path):
-                write_atomically(path, b"%d\n" % number, os.geteuid(), os.getegid(), 0o600)
+                write_atomically(path, "%d\n" % number, 0o600)
         finally:
             os.close(descriptor)
     except OSError as error:

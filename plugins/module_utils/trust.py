@@ -6,7 +6,11 @@
 
 from __future__ import annotations
 
+import os
 import ssl
+
+# Of Debian and Ubuntu, where the library may look at the folder alone.
+SYSTEM_FILE = "/etc/ssl/certs/ca-certificates.crt"
 
 
 def trust_context(ca_pem=None):
@@ -15,3 +19,18 @@ def trust_context(ca_pem=None):
     if ca_pem:
         context.load_verify_locations(cadata=ca_pem)
     return context
+
+
+def system_file():
+    """The file with the system's certificate authorities, or None."""
+    return ssl.get_default_verify_paths().cafile or (SYSTEM_FILE if os.path.exists(SYSTEM_FILE) else None)
+
+
+def write_bundle(file, ca_pem):
+    """Write the system's certificate authorities and the given ones to an open file, for a program that reads one file only."""
+    system = system_file()
+    if system:
+        with open(system, encoding="utf-8") as source:
+            file.write(source.read() + "\n")
+    file.write(ca_pem + "\n")
+    file.flush()

@@ -200,12 +200,12 @@ import contextlib
 import hashlib
 import json
 import os
-import ssl
 import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.litefarm.platform.plugins.module_utils import object_storage
 from ansible_collections.litefarm.platform.plugins.module_utils.object_storage import Refusal
+from ansible_collections.litefarm.platform.plugins.module_utils.trust import system_file, write_bundle
 
 try:
     import boto3
@@ -347,16 +347,11 @@ def client(parameters, bundle):
 @contextlib.contextmanager
 def authorities(pem):
     """A file with the system's certificate authorities and the given ones, or what the library takes for all."""
-    system = ssl.get_default_verify_paths().cafile
     if not pem:
-        yield system or True
+        yield system_file() or True
         return
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", prefix="litefarm-", suffix=".pem") as bundle:
-        if system:
-            with open(system, encoding="utf-8") as source:
-                bundle.write(source.read() + "\n")
-        bundle.write(pem)
-        bundle.flush()
+        write_bundle(bundle, pem)
         yield bundle.name
 
 

@@ -176,15 +176,14 @@ import os
 import platform
 import re
 import shutil
-import socket
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.info import running
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import ServiceError
+from ansible_collections.litefarm.platform.plugins.module_utils.engine_socket import SOCKET, Connection
 from ansible_collections.litefarm.platform.plugins.module_utils.fingerprint import fingerprint
 
-DOCKER_SOCKET = "/run/docker.sock"
 # Made by the roles base and postgres: the environment's hash, the verifier of the database's password, and its certificate.
 ENVIRONMENT_FILE = "/etc/litefarm/environment_id"
 SECRET_FILES = ("/etc/litefarm/postgres/application.verifier", "/var/lib/litefarm/services/postgres/*/etc__litefarm__server.crt")
@@ -274,20 +273,8 @@ def deployed_with(root: str = "") -> dict[str, t.Any]:
     }
 
 
-class SocketConnection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=2)
-        self.path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self.path)
-
-
 def docker_facts(path: str) -> dict[str, t.Any]:
-    # Asking the socket takes a millisecond where starting the client takes fifty.
-    connection = SocketConnection(path)
+    connection = Connection(path, 2)
     try:
         connection.request("GET", "/version")
         version = json.loads(connection.getresponse().read())["Version"]
@@ -326,7 +313,7 @@ def main() -> None:
             "database": has_database(module.params["database"]),
             "deployed_with": deployed_with(),
             "disk": disk_facts(module.params["paths"]),
-            "docker": docker_facts(DOCKER_SOCKET),
+            "docker": docker_facts(SOCKET),
             "python_version": platform.python_version(),
             "systemd": os.path.isdir("/run/systemd/system"),
             "uid": os.geteuid(),

@@ -12,7 +12,6 @@ import os
 import re
 import secrets
 import string
-import tempfile
 
 try:
     from cryptography import x509
@@ -27,6 +26,7 @@ try:
 except ImportError:
     yaml = None
 
+from ansible_collections.litefarm.platform.plugins.module_utils.atomic_files import write_atomically
 from ansible_collections.litefarm.platform.plugins.plugin_utils.secret_rules import kept, previous
 
 # Letters and digits need no quoting in any file, URL or shell.
@@ -169,13 +169,5 @@ def write_private(path, text):
     """Replace a file at once, readable by its owner only. A link is followed, so that it stays one."""
     path = os.path.realpath(path)
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".vault-")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    # A name of its own, because another process may write the same file.
+    write_atomically(path, text, 0o600, temporary=os.path.join(os.path.dirname(path), ".vault-%s" % secrets.token_hex(4)))

@@ -10,7 +10,7 @@ import time
 
 from . import cells
 from .droplet import AT_ONCE, Droplet, Run
-from .load import Answer, Load
+from .users import Answer, Users
 
 # A bad release answers its probes well so often before it turns bad at the first request: long enough to be switched to.
 WELL = "2"
@@ -101,8 +101,8 @@ class Matrix:
             began = time.monotonic()
             try:
                 self._bring_to_old()
-                with Load(self.droplet.address, [row.service for row in self.rows]) as load:
-                    self.seen[kind] = self._harm(kind, load)
+                with Users(self.droplet.address, [row.service for row in self.rows]) as users:
+                    self.seen[kind] = self._harm(kind, users)
             except Exception as error:
                 # Once for all cells: each of them would try it again.
                 self._broken[kind] = str(error)
@@ -150,7 +150,7 @@ class Matrix:
 
     # -- the harm --------------------------------------------------------------------------------------------------------------
 
-    def _harm(self, kind: str, load: Load) -> dict[cells.Row, Seen]:
+    def _harm(self, kind: str, users: Users) -> dict[cells.Row, Seen]:
         new = self._next_version()
         declared = {row: {"VERSION": new, **({"BAD": WELL} if row.bad else {})} for row in self.rows}
         seen = {row: Seen(dict(zip(("older", "old"), self._now[row], strict=True), new=new)) for row in self.rows}
@@ -167,16 +167,16 @@ class Matrix:
                 late = self.droplet.wait_for_steps(wave, run)
             for row in wave:
                 seen[row].reached = row.service not in late
-        went_on, harmed = self._do(kind, runs, load, seen)
+        went_on, harmed = self._do(kind, runs, users, seen)
         following = self.droplet.release(declared)
         following.wait()
         over = time.monotonic()
         time.sleep(1)
         end = time.monotonic()
-        self._gather(seen, load, (began, harmed, went_on, over, end), runs, following)
+        self._gather(seen, users, (began, harmed, went_on, over, end), runs, following)
         return seen
 
-    def _do(self, kind: str, runs: list[Run], load: Load, seen: dict[cells.Row, Seen]) -> tuple[float, float]:
+    def _do(self, kind: str, runs: list[Run], users: Users, seen: dict[cells.Row, Seen]) -> tuple[float, float]:
         """Does the harm and looks at what it left; when the modules that live on went on, and from when on the harm was done."""
         if kind == cells.CONTROLLER:
             killed = kill(runs)
@@ -191,7 +191,7 @@ class Matrix:
             (self.droplet.reboot if kind == cells.REBOOTED else self.droplet.cut_power)()
             kill(runs)
             # Whoever starts by himself has done so when nothing has changed for some seconds.
-            self._wait_until_quiet(load)
+            self._wait_until_quiet(users)
         harmed = time.monotonic()
         time.sleep(1.5)
         found = self.droplet.look()
@@ -204,25 +204,25 @@ class Matrix:
                 run.wait()
         return went_on, harmed
 
-    def _wait_until_quiet(self, load: Load, seconds: float = 3.0, longest: float = 60.0) -> None:
+    def _wait_until_quiet(self, users: Users, seconds: float = 3.0, longest: float = 60.0) -> None:
         deadline = time.monotonic() + longest
         before, since = None, time.monotonic()
         while time.monotonic() < deadline and time.monotonic() - since < seconds:
             time.sleep(0.3)
             now = time.monotonic()
-            serving = {row: [answer.version for answer in load.between(row.service, now - 2, now)][-1:] for row in self.rows}
+            serving = {row: [answer.version for answer in users.between(row.service, now - 2, now)][-1:] for row in self.rows}
             if serving != before:
                 before, since = serving, now
 
-    def _gather(self, seen: dict[cells.Row, Seen], load: Load, times: tuple, runs: list[Run], following: Run) -> None:
+    def _gather(self, seen: dict[cells.Row, Seen], users: Users, times: tuple, runs: list[Run], following: Run) -> None:
         began, harmed, went_on, over, end = times
         found, next_run = self.droplet.look(), following.results()
         alone = {service: result for run in runs for service, result in run.results().items()}
         for row, one in seen.items():
-            one.during = load.between(row.service, began, end)
-            one.serves = one.roles(load.between(row.service, harmed, went_on))
-            one.served_next = one.roles(load.between(row.service, went_on, over))
-            one.last = one.roles(load.between(row.service, over, end))
+            one.during = users.between(row.service, began, end)
+            one.serves = one.roles(users.between(row.service, harmed, went_on))
+            one.served_next = one.roles(users.between(row.service, went_on, over))
+            one.last = one.roles(users.between(row.service, over, end))
             one.outage, one.next_began = outage(one.during), went_on - began
             one.alone, one.next_run, one.after = alone.get(row.service), next_run.get(row.service), found.get(row.service)
             older, old = self._now[row]

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the litefarm.platform authors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An open-loop HTTPS load at a fixed rate, as many users make it: nobody waits for anybody else's answer.
+"""An open-loop load over HTTPS or HTTP at a fixed rate, as many users make it: nobody waits for anybody else's answer.
 
 Every request opens a connection of its own, so that a request that the server drops counts as what it is: a failure. Beside the requests,
 event streams may be listened to as a browser does: whoever loses one opens it again, and it is counted how often that was necessary.
@@ -209,9 +209,9 @@ class Load:
     """A load that runs in a thread of its own between `start` and `stop`.
 
     Args:
-        requests: requests, or HTTPS URLs to GET, each asked `rate` times a second, or as often as it says itself.
+        requests: requests, or URLs to GET, each asked `rate` times a second, or as often as it says itself.
         addresses: host name to the address that stands for it (the lab's names are not in the DNS).
-        ca_file: the certificate authority that signed the servers' certificates.
+        ca_file: the certificate authority that signed the servers' certificates; without HTTPS there is none.
         rate: requests per second and URL.
         timeout: seconds after which a request counts as failed. It has to be more than the slowest one takes.
         streams: URLs of event streams; each mention is a listener that opens it, and again whenever it ends.
@@ -219,10 +219,10 @@ class Load:
         silence: seconds without a byte after which a stream counts as lost. It has to be more than the server's heartbeat.
     """
 
-    def __init__(self, requests, addresses, ca_file, rate=50.0, timeout=10.0, streams=(), retry=1.0, silence=60.0):
+    def __init__(self, requests, addresses, ca_file=None, rate=50.0, timeout=10.0, streams=(), retry=1.0, silence=60.0):
         self._requests = [Request(each) if isinstance(each, str) else each for each in requests]
         self._addresses = dict(addresses)
-        self._context = ssl.create_default_context(cafile=str(ca_file))
+        self._context = ssl.create_default_context(cafile=ca_file and str(ca_file))
         self._rate = rate
         self._timeout = timeout
         self._streams = list(streams)
@@ -231,7 +231,8 @@ class Load:
         self._began = time.monotonic()
         self._began_at = time.time()
         self._stopping = threading.Event()
-        self._answers: list[Answer] = []
+        # Separate, because a load of many URLs is asked for one of them at a time while it runs.
+        self._answers: dict[str, list[Answer]] = {request.url: [] for request in self._requests}
         self._listened: list[Listening] = []
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
 
@@ -250,16 +251,21 @@ class Load:
         self._stopping.set()
         self._thread.join()
         return Report(
-            sorted(self._answers, key=lambda answer: answer.began),
+            sorted(itertools.chain(*self._answers.values()), key=lambda answer: answer.began),
             sorted(self._listened, key=lambda stream: stream.asked),
             self._began_at,
         )
 
     def well_for(self, seconds: float) -> bool:
         """Whether every URL answered, and none failed, during the last `seconds`."""
-        since = time.monotonic() - self._began - seconds
-        recent = [answer for answer in list(self._answers) if answer.began >= since]
-        return {answer.url for answer in recent} == {request.url for request in self._requests} and not any(answer.failed for answer in recent)
+        now = time.monotonic()
+        recent = [self.between(url, now - seconds, now) for url in self._answers]
+        return all(recent) and not any(answer.failed for answers in recent for answer in answers)
+
+    def between(self, url: str, since: float, until: float) -> list[Answer]:
+        """The answers so far to what was asked of a URL between two moments of the monotonic clock, in the order in which it was asked."""
+        found = [answer for answer in list(self._answers[url]) if since <= self._began + answer.began < until]
+        return sorted(found, key=lambda answer: answer.began)
 
     async def _run(self) -> None:
         self._began, self._began_at = time.monotonic(), time.time()
@@ -303,7 +309,7 @@ class Load:
             error = "timeout"
         except (OSError, ValueError, EOFError) as exc:
             error = type(exc).__name__
-        self._answers.append(Answer(request.url, start, self._now() - start, status, error, body))
+        self._answers[request.url].append(Answer(request.url, start, self._now() - start, status, error, body))
 
     async def _listen(self, url: str, listener: int) -> None:
         """Has the stream open until the load ends, over as many connections as it takes."""
@@ -352,7 +358,10 @@ class Load:
     async def _connect(self, url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         parts = urlsplit(url)
         host = parts.hostname or ""
-        return await asyncio.open_connection(self._addresses.get(host, host), parts.port or 443, ssl=self._context, server_hostname=host)
+        address = self._addresses.get(host, host)
+        if parts.scheme == "http":
+            return await asyncio.open_connection(address, parts.port or 80)
+        return await asyncio.open_connection(address, parts.port or 443, ssl=self._context, server_hostname=host)
 
     async def _answer_to(self, request: Request) -> tuple[int, bytes]:
         reader, writer = await self._connect(request.url)

@@ -19,9 +19,9 @@ import tarfile
 import time
 from urllib.parse import quote, urlencode
 
+from ..engine_socket import SOCKET, Connection
 from .model import LABEL, ServiceError
 
-SOCKET = "/var/run/docker.sock"
 ATTEMPTS = 25  # at what the engine cannot do for a moment only
 ATTEMPTS_PAUSE = 0.2  # seconds
 # Between the exit of a crashing container and its next start; and right after its exit, which the engine has not noticed yet.
@@ -106,17 +106,6 @@ class Details:
         self.address = next((n["IPAddress"] for n in networks.values() if n.get("IPAddress")), "")
 
 
-class _Connection(http.client.HTTPConnection):
-    def __init__(self, path, timeout):
-        super().__init__("localhost", timeout=timeout)
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self.path)
-
-
 def request(connection, method, path, body=None):
     headers = {"Content-Type": "application/json"} if body is not None else {}
     connection.request(method, path, json.dumps(body) if body is not None else None, headers)
@@ -195,7 +184,7 @@ class Engine:
         """Status and content. An engine that answered before and is restarted meanwhile is waited for, unless it may have acted already."""
         limit = time.monotonic() + PATIENCE
         while True:
-            connection, connected = _Connection(self.path, seconds), False
+            connection, connected = Connection(self.path, seconds), False
             try:
                 connection.connect()
                 connected = True
@@ -282,7 +271,7 @@ class Engine:
     def _attach(self, path, stdin, timeout):
         """All that the command says. The engine sends it without a length, until the command ends or the time is up."""
         deadline = time.monotonic() + timeout
-        connection = _Connection(self.path, timeout)
+        connection = Connection(self.path, timeout)
         content = bytearray()
         try:
             request(connection, "POST", path, {"Detach": False, "Tty": False})
@@ -349,7 +338,7 @@ class Engine:
             tar.addfile(entry, io.BytesIO(recipe.encode()))
         path = path_with("/build", {"t": tag, "labels": json.dumps(labels), "rm": "1", "forcerm": "1"})
         said, deadline = [], time.monotonic() + BUILD_TIMEOUT
-        connection = _Connection(self.path, BUILD_TIMEOUT)
+        connection = Connection(self.path, BUILD_TIMEOUT)
         try:
             connection.request("POST", path, archive.getvalue(), {"Content-Type": "application/x-tar"})
             stream = connection.sock

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import functools
 import hashlib
 import json
@@ -17,6 +16,8 @@ import struct
 import subprocess
 import time
 
+from ..atomic_files import sync_folder, write_atomically
+from ..locking import wait_for_lock
 from .model import ServiceError, filename
 
 ESTABLISHED = "01"
@@ -44,31 +45,6 @@ def explained(method):
     return wrapper
 
 
-def write_atomically(path, content, mode, owner=None, modified=None):
-    """Either the old content or the new one is there, also after a power cut."""
-    temporary = "%s/.%s.new" % os.path.split(path)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(content)
-        if owner is not None:
-            os.fchown(file.fileno(), *owner)
-        os.fchmod(file.fileno(), mode)
-        file.flush()
-        if modified is not None:
-            os.utime(file.fileno(), (modified, modified))
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    sync_folder(os.path.dirname(path))
-
-
-def sync_folder(path):
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 class Lock:
     """Held by this process until it ends, however it ends."""
 
@@ -81,15 +57,8 @@ class Lock:
     def __enter__(self):
         os.makedirs(os.path.dirname(self.path), mode=0o755, exist_ok=True)
         self.file = open(self.path, "a+", encoding="utf-8")
-        limit = self.clock.monotonic() + self.timeout
-        while True:
-            try:
-                fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if self.clock.monotonic() >= limit:
-                    raise ServiceError(self.holder()) from None
-                self.clock.sleep(0.2)
+        if not wait_for_lock(self.file, self.timeout, 0.2, self.clock):
+            raise ServiceError(self.holder())
         self.file.truncate(0)
         self.file.write(json.dumps({"pid": os.getpid(), "since": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.clock.now()))}))
         self.file.flush()

@@ -9,8 +9,6 @@ from __future__ import annotations
 import socket
 import ssl
 
-COLUMNS = ("check", "where", "expected", "seen", "result")
-
 
 def row(check, where, expected, seen, good):
     return {"check": check, "where": where, "expected": expected, "seen": seen, "result": "ok" if good else "FAIL"}
@@ -51,12 +49,3 @@ def shortened(text, length):
     """One line, as the table needs it."""
     line = " ".join(str(text).split())
     return line if len(line) <= length else "%s…" % line[: length - 1]
-
-
-def table(rows):
-    """Aligned lines, the failures last, where an eye looks first."""
-    order = {"ok": 0, "WARN": 1, "FAIL": 2}
-    ordered = sorted(rows, key=lambda each: order[each["result"]])
-    cells = [[title.upper() for title in COLUMNS]] + [[each[column] for column in COLUMNS] for each in ordered]
-    widths = [max(len(line[index]) for line in cells) for index in range(len(COLUMNS))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in cells]

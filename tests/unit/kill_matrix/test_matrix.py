@@ -8,15 +8,18 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from tests.kill_matrix import cells, verdict
 from tests.kill_matrix.conftest import checked_lab
 from tests.kill_matrix.droplet import Run, _lives
-from tests.kill_matrix.load import Answer
 from tests.kill_matrix.matrix import Seen, outage, waves
+from tests.kill_matrix.users import Answer, Users, answer_of
+from tests.support import load
 from tests.unit.plugins.container_service.protocol import DOCUMENT, tables
 
 VERSIONS = {"older": "1", "old": "2", "new": "3"}
@@ -128,6 +131,51 @@ def test_after_a_reboot_nobody_else_than_the_protocol_says_may_serve():
     assert verdict.allowed(row_of("recreate", "stop"), cells.CUT) == {"old"}
     assert verdict.allowed(row_of("recreate", "stop"), cells.RESTARTED) == {"nobody", "old"}
     assert verdict.allowed(row_of("recreate", "start"), cells.RESTARTED) == {"new"}
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "body", "told"),
+    [
+        (200, None, b"version 12.", ("12", None)),
+        (200, None, b"version 12", (None, "cut short")),
+        (302, None, b"version 12.", (None, "HTTP 302")),
+        (503, None, b"closed", (None, "HTTP 503")),
+        (None, "ConnectionRefusedError", b"", (None, "ConnectionRefusedError")),
+    ],
+)
+def test_only_the_whole_page_of_a_version_is_an_answer(status, error, body, told):
+    answer = answer_of(load.Answer("u", 1.0, 0.5, status, error, body))
+    assert (answer.began, answer.ended) == (1.0, 1.5)
+    assert (answer.version, answer.error) == told
+
+
+class Nginx(BaseHTTPRequestHandler):
+    """The version of `one` is 7, and nobody else is served."""
+
+    def do_GET(self):
+        good = self.headers["Host"] == "one.kill-matrix.test"
+        body = b"version 7." if good else b"closed"
+        self.send_response(200 if good else 503)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_arguments):
+        """Say nothing."""
+
+
+def test_users_ask_every_service_and_are_told_while_they_ask():
+    with ThreadingHTTPServer(("127.0.0.1", 0), Nginx) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        began = time.monotonic()
+        with Users("127.0.0.1", ["one", "two"], rate=20.0, port=server.server_port) as users:
+            deadline = began + 20
+            while not all(users.between(service, began, deadline) for service in ("one", "two")) and time.monotonic() < deadline:
+                time.sleep(0.02)
+            assert {(each.version, each.error) for each in users.between("one", began, deadline)} == {("7", None)}
+            assert {(each.version, each.error) for each in users.between("two", began, deadline)} == {(None, "HTTP 503")}
+            assert users.between("one", began - 1, began) == []
+        server.shutdown()
 
 
 def test_the_longest_outage_counts():
