@@ -1,15 +1,16 @@
 # Copyright (c) 2026 the litefarm.platform authors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Containers that earlier versions of the module have made: their hash may not change, or an upgrade replaces them all.
+"""What earlier versions of the module have made or left on a droplet, and what they read there.
 
-A hash here changes together with model.SCHEMA only, when running containers have to be replaced.
+The hash of a container that runs may not change, or an upgrade replaces it. A hash here changes together with model.SCHEMA only, when running containers have to be replaced.
 """
 
 from __future__ import annotations
 
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible_collections.litefarm.platform.plugins.module_utils.container_service import staged
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import Service
 from ansible_collections.litefarm.platform.plugins.modules import container_service
 
@@ -97,3 +98,20 @@ def declared(name):
 @pytest.mark.parametrize("name", sorted(DECLARATIONS))
 def test_an_upgrade_recreates_no_container(name):
     assert declared(name).spec("sha256:" + "1" * 64) == SPECS[name]
+
+
+def test_earlier_versions_find_what_they_read_in_a_declaration():
+    """Another operator's checkout may be older than the one that has released."""
+    kept = declared("api").declaration()
+    assert kept["upstream"]["directory"] == "/etc/nginx/upstreams.d" and kept["upstream"]["stream_source"] == "127.0.0.2"
+    assert kept["upstream"]["validate"] == ["nginx", "-t"] and kept["upstream"]["reload"] == ["systemctl", "reload", "nginx"]
+    assert kept["probes"][0]["headers"] == {} and kept["probes"][0]["contains"] == "OK"
+    assert declared("postgres").declaration()["upstream"] is None
+
+
+def test_a_declaration_of_an_earlier_version_is_carried_on():
+    """A release that was staged before the upgrade has options that are gone."""
+    gone = {"pull": "missing", "capabilities": [], "read_only": True, "network": "litefarm", "log_max_mb": 10, "log_files": 3, "labels": {}}
+    earlier = dict(declared("api").declaration(), **gone, lock_timeout=60, state_directory="/var/lib/litefarm")
+    service = staged.declared("api", "abc", earlier, "settle")
+    assert service.problems() == [] and service.declaration()["upstream"] == earlier["upstream"]
