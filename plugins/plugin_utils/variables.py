@@ -151,7 +151,9 @@ def replaced(name, given, own, place):
 
 def scattered(name, files):
     """A sentence if several files set a dictionary: Ansible takes one of them whole."""
-    return ["%s is set in %s, and a droplet gets the entries of one of them only: put them into one file." % (name, " and ".join(files))] if len(files) > 1 else []
+    if len(files) < 2:
+        return []
+    return ["%s is set in %s, and a droplet gets the entries of one of them only: put them into one file." % (name, " and ".join(files))]
 
 
 def independent(problems, raw_values):

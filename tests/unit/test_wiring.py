@@ -244,6 +244,15 @@ def test_an_environment_sets_options_of_one_site_and_the_site_behind_it_has_the_
         assert ArgumentSpecValidator(options_of("nginx")).validate({"nginx_sites": [site]}).error_messages == []
 
 
+@pytest.mark.parametrize(("drain", "workers"), [(None, 30), (10, 30), (90, 90)])
+def test_a_longer_drain_is_a_longer_life_of_the_workers_of_nginx(tmp_path, drain, workers):
+    (tmp_path / "hosts.yml").write_text("---\nlitefarm: {hosts: {litefarmapp: }}\n")
+    if drain:
+        write(tmp_path / "group_vars" / "litefarm" / "drain.yml", f"---\napi_drain_timeout: {drain}\n")
+    found = values_of("production", "nginx", str(tmp_path / "hosts.yml"))
+    assert {templar.template(variables["nginx_worker_shutdown_timeout"]) for _host, variables, templar in found} == {workers}
+
+
 def test_droplets_keep_a_hash_of_the_environments_id_and_not_the_id(wired):
     expected = hashlib.sha256(f"vault_environment_id-{'x' * 32}".encode()).hexdigest()
     assert set(wired("base", "base_environment_id").values()) == {expected}

@@ -365,10 +365,10 @@ def test_a_number_of_the_command_line_or_in_another_text_is_refused(environment,
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"api": {"redirects": [{"from": "old", "to": "/new"}]}}, "nginx_sites, the entry named api: redirects[].from is 'old': set it to a path that begins with /"),
-        ({"api": {"redirects": [{"from": "/old", "to": "/$uri"}]}}, "nginx_sites, the entry named api: redirects[].to is '/$uri': set it to a URL with https://"),
+        ({"api": {"redirects": [{"from": "old", "to": "/new"}]}}, "the entry named api: redirects[].from is 'old': set it to a path that begins with /"),
+        ({"api": {"redirects": [{"from": "/old", "to": "/$uri"}]}}, "the entry named api: redirects[].to is '/$uri': set it to a URL with https://"),
         ({"api": {"body_max": 50}}, "nginx_sites in {wiring} does not fit: nginx_sites.body_max. Supported parameters include: "),
-        ({"apis": {"body_max_mb": 50}}, "litefarm_site_options in {vars}/main.yml and {vars}/test.yml does not fit: litefarm_site_options.apis. Supported parameters include: "),
+        ({"apis": {}}, "litefarm_site_options in {vars}/main.yml and {vars}/test.yml does not fit: litefarm_site_options.apis. Supported"),
     ],
 )
 def test_an_option_of_a_site_that_is_wrong_is_told_before_anything_is_touched(environment, world, options, sentence):

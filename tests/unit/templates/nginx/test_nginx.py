@@ -357,7 +357,8 @@ def test_a_path_is_redirected_and_the_others_are_not(site, kind):
 @pytest.mark.parametrize(
     ("redirect", "words"),
     [
-        *(({"from": path, "to": "/new"}, "from") for path in ("old", "", "/a b", "/a;b", "/a{", "/a}", "/a$uri", "/a?b=1", '/a"', "/a#b", "/a%20b", "/a\n", "/é")),
+        *(({"from": path, "to": "/new"}, "from") for path in ("old", "", "/a b", "/a;b", "/a{", "/a}", "/a$uri", "/a?b=1")),
+        *(({"from": path, "to": "/new"}, "from") for path in ('/a"', "/a#b", "/a%20b", "/a\n", "/é")),
         *(({"from": "/old", "to": to}, "to") for to in ("new", "", "http://example.org/", "//example.org/", "ftp://example.org/", "https:///new")),
         *(({"from": "/old", "to": "https://example.org" + to}, "to") for to in (" x", ";", "/$uri", '/"', "/'", "/{", "/}", "/\\", "/\n", "@other.org", ".")),
     ],
