@@ -16,7 +16,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 
 from ansible_collections.litefarm.platform.plugins.plugin_utils import droplet_rules, secret_rules
 from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import COLLECTION, ControlNodeAction, available_roles, evaluate
-from ansible_collections.litefarm.platform.plugins.plugin_utils.variables import first_sentence, independent, misspelled, not_text, out_of_range
+from ansible_collections.litefarm.platform.plugins.plugin_utils.variables import first_sentence, independent, misspelled, not_text, out_of_range, replaced, scattered
 
 # Names that the preflight play itself defines beside those of its arguments.
 PLAY_NAMES = (
@@ -52,9 +52,10 @@ class ActionModule(ControlNodeAction):
             problems += droplet_rules.room_problems(host, running, releases)
         variables = dict(task_vars, ansible_facts=dict(task_vars.get("ansible_facts") or {}, **facts))
         problems += self._database(variables)
-        problems += self._variables(host, arguments, variables, places, facts)
+        found, warnings = self._variables(host, arguments, variables, places, facts)
+        problems += found
         outdated = droplet_rules.outdated(running, releases)
-        result.update(changed=False, ansible_facts=facts, running=running, outdated=outdated, problems=problems)
+        result.update(changed=False, ansible_facts=facts, running=running, outdated=outdated, problems=problems, warnings=warnings)
         return result
 
     def _look(self, host, releases, task_vars):
@@ -103,7 +104,10 @@ class ActionModule(ControlNodeAction):
             wrong = droplet_rules.address_problems(host, address, facts, places.of("litefarm_private_address"))
             if wrong:
                 by_name["litefarm_private_address"] = wrong
-        return problems + independent(by_name, variables)
+        # What depends on several variables of a role.
+        told = [sentence for role in own for sentence in evaluate(templar, variables, "%s__problems" % role)[0] or []]
+        warnings = [sentence for role in own for name in specs[role] for sentence in environment_warnings(role, name, templar, variables, places)]
+        return problems + independent(by_name, variables) + told, warnings
 
     def _database(self, task_vars):
         """A sentence if this run would give users an empty database. A droplet that did not answer is reported already."""
@@ -131,6 +135,16 @@ class ActionModule(ControlNodeAction):
 
     def _load(self, path):
         return (self._loader.load_from_file(path, trusted_as_template=True) or {}) if os.path.exists(path) else {}
+
+
+def environment_warnings(role, name, templar, variables, places):
+    """Sentences about entries of a container's environment that are replaced: by an option of the role, as api_env, or within it."""
+    given, _reason = evaluate(templar, variables, name)
+    own, _reason = evaluate(templar, variables, name.replace(role + "_", role + "__own_", 1))
+    if not isinstance(given, dict) or not isinstance(own, dict) or not given:
+        return []
+    files = places.in_inventory(name)
+    return replaced(name, given, own, places.of(name)) + scattered(name, files)
 
 
 def altered(name, option, value):

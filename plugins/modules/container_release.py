@@ -45,14 +45,6 @@ options:
         O(ignore:state=stage) names it.
     type: dict
     required: true
-  lock_timeout:
-    description: Time to wait for another run on one of the services, in seconds.
-    type: int
-    default: 60
-  state_directory:
-    description: Directory of the host for configuration and secrets of releases, and locks.
-    type: path
-    default: /var/lib/litefarm
 seealso:
   - module: litefarm.platform.container_service
 """
@@ -83,7 +75,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.litefarm.platform.plugins.module_utils import run_number
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service import faults
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.engine import Engine
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.host import Clock
+from ansible_collections.litefarm.platform.plugins.module_utils.container_service.host import LOCK_TIMEOUT, STATE_DIRECTORY, Clock
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import ServiceError
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.plan import would_change
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.staged import carry, locked, staged
@@ -94,8 +86,6 @@ def main():
         argument_spec=dict(
             operation=dict(type="str", choices=["switch", "settle", "commit", "revert"], required=True),
             services=dict(type="dict", required=True),
-            lock_timeout=dict(type="int", default=60),
-            state_directory=dict(type="path", default="/var/lib/litefarm"),
             **run_number.OPTION,
         ),
         supports_check_mode=True,
@@ -103,13 +93,11 @@ def main():
     operation, clock = module.params["operation"], Clock()
     try:
         run_number.require(module.params["run_number"], module.check_mode)
-        releases = [
-            staged(name, spec, operation, Engine(), clock, faults.of(name), module.params["state_directory"])
-            for name, spec in module.params["services"].items()
-        ]
+        services = module.params["services"].items()
+        releases = [staged(name, spec, operation, Engine(), clock, faults.of(name), STATE_DIRECTORY) for name, spec in services]
         if module.check_mode or not releases:
             module.exit_json(changed=any(would_change(release)[0] for release in releases))
-        with locked(releases, module.params["lock_timeout"], clock):
+        with locked(releases, LOCK_TIMEOUT, clock):
             # Once more: it may have waited for a newer run to end here.
             run_number.require(module.params["run_number"])
             errors = carry(operation, releases)

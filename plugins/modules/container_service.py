@@ -16,8 +16,10 @@ description:
     old one keeps serving or comes back.
   - Every step is safe to interrupt. A run that finds what an interrupted one left finishes it or clears it away. The protocol is
     C(docs/release-protocol.md) in this collection.
-  - Containers are hardened by default. They get no capabilities, no new privileges, a read-only root, an init process, bounded logs,
+  - Containers are hardened. They get no capabilities, no new privileges, a read-only root, an init process, 3 log files of 10 MB,
     and limits on memory and processes.
+  - They are on the user-defined bridge network C(litefarm), which is created if it is missing, with the MTU of the engine or the uplink,
+    whichever is smaller. What the module keeps is in C(/var/lib/litefarm).
 author:
   - LiteFarm platform maintainers (@LiteFarmOrg)
 requirements:
@@ -63,12 +65,6 @@ options:
         the base image's id and these lines, so that nothing else ever changes it.
     type: str
     default: ""
-  pull:
-    description:
-      - For tags, whether the registry is asked although the image is on the host.
-    type: str
-    choices: [missing, always]
-    default: missing
   command:
     description: Arguments of the process, instead of the image's.
     type: list
@@ -192,33 +188,8 @@ options:
     description: Size of C(/dev/shm), in MiB. V(0) is the engine's default.
     type: int
     default: 0
-  capabilities:
-    description: Capabilities that are given back after all have been dropped.
-    type: list
-    elements: str
-    default: []
-  read_only:
-    description: Whether the container's root file system is read-only.
-    type: bool
-    default: true
   extra_hosts:
     description: Names and addresses for the container's C(/etc/hosts).
-    type: dict
-    default: {}
-  network:
-    description: User-defined bridge network. Created if missing, with the MTU of the engine or the uplink, whichever is smaller.
-    type: str
-    default: litefarm
-  log_max_mb:
-    description: Size at which the container's log is rotated, in MiB.
-    type: int
-    default: 10
-  log_files:
-    description: Number of log files kept.
-    type: int
-    default: 3
-  labels:
-    description: Additional labels of the containers.
     type: dict
     default: {}
   update:
@@ -252,10 +223,6 @@ options:
         description: Path and query, for V(http).
         type: str
         default: /
-      headers:
-        description: Request headers, for V(http).
-        type: dict
-        default: {}
       status:
         description: Statuses that are good, for V(http).
         type: list
@@ -344,16 +311,10 @@ options:
             description: Whether the container can only read it.
             type: bool
             default: false
-      user:
-        description: Numeric user and group, instead of the service's.
-        type: str
       timeout:
         description: Time after which it is given up, in seconds.
         type: int
         default: 600
-      memory_mb:
-        description: Limit of memory in MiB, instead of the service's.
-        type: int
       keep_output:
         description: Whether all that it says is returned and kept as a file in C(/var/log/litefarm), of which the newest 50 stay.
         type: bool
@@ -363,7 +324,8 @@ options:
       - Commands run in the current container at the end of every run of O(state=present) and O(state=commit), for what no declaration of a
         container can say, as the roles of a database. They have to compare first, and change only what differs.
       - Each line of standard output that begins with C(changed:) is reported as a change.
-      - A failure fails the task, and takes nothing back. A command that is interrupted is run again by the next run.
+      - A failure, or a command that does not end within 60 seconds, fails the task, and takes nothing back. A command that is interrupted
+        is run again by the next run.
       - They run in check mode too, so O(reconcile[].stdin) has to be such that they only describe then, as by C(ansible_check_mode) in
         its template. Where there is no container that can be asked, it is reported that they would.
       - This option is never logged or shown as a whole. What a command says is shown, so it must not print secrets.
@@ -380,16 +342,9 @@ options:
         type: list
         elements: str
         required: true
-      user:
-        description: User, or user and group, instead of the container's.
-        type: str
       stdin:
         description: What the command reads from its standard input.
         type: str
-      timeout:
-        description: Time in which the command has to end, in seconds. It is not ended by force.
-        type: float
-        default: 60
   upstream:
     description:
       - The file that says which port serves, as C(server) lines to be included in an C(upstream) block of nginx. Required for
@@ -398,30 +353,9 @@ options:
     type: dict
     suboptions:
       name:
-        description: Name of the upstream. The file is this name with C(.conf).
+        description: Name of the upstream. The file is this name with C(.conf), in C(/etc/nginx/upstreams.d), which has to exist.
         type: str
         required: true
-      directory:
-        description: Directory of the file. Has to exist.
-        type: path
-        default: /etc/nginx/upstreams.d
-      validate:
-        description: Command that checks the whole configuration with the new file in place.
-        type: list
-        elements: str
-        default: [nginx, -t]
-      reload:
-        description:
-          - Command that makes it effective, and fails if it does not. The role C(nginx) of this collection has C(nginx.service) do so; by itself
-            nginx says nothing of a configuration that it does not take over.
-        type: list
-        elements: str
-        default: [systemctl, reload, nginx]
-      explain:
-        description: Command that tells why O(upstream.reload) failed. What it says becomes part of the error.
-        type: list
-        elements: str
-        default: [journalctl, --unit=nginx.service, --lines=10, --output=cat, --no-pager]
       stream_source:
         description:
           - Address from which nginx opens connections for event streams (C(proxy_bind)). Draining does not wait for them, because they
@@ -433,14 +367,6 @@ options:
         for each image.
     type: int
     default: 1
-  lock_timeout:
-    description: Time to wait for another run on the same service, in seconds.
-    type: int
-    default: 60
-  state_directory:
-    description: Directory of the host for configuration and secrets of releases, and locks.
-    type: path
-    default: /var/lib/litefarm
 """
 
 EXAMPLES = r"""
@@ -593,7 +519,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.litefarm.platform.plugins.module_utils import run_number
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service import faults
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.engine import Engine
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.host import Clock, Host, Lock
+from ansible_collections.litefarm.platform.plugins.module_utils.container_service.host import LOCK_TIMEOUT, STATE_DIRECTORY, Clock, Host, Lock
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import Service, ServiceError
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.plan import Before, difference, would_change, would_reconcile
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.probes import Prober
@@ -626,7 +552,6 @@ def argument_spec():
         state=dict(type="str", choices=["present", "absent", "stage", "switch", "settle", "commit", "revert", "run"], default="present"),
         image=dict(type="str"),
         image_recipe=dict(type="str", default=""),
-        pull=dict(type="str", choices=["missing", "always"], default="missing"),
         command=dict(type="list", elements="str"),
         entrypoint=dict(type="list", elements="str"),
         user=dict(type="str"),
@@ -651,13 +576,7 @@ def argument_spec():
         cpus=dict(type="float", default=0),
         pids_limit=dict(type="int", default=256),
         shm_mb=dict(type="int", default=0),
-        capabilities=dict(type="list", elements="str", default=[]),
-        read_only=dict(type="bool", default=True),
         extra_hosts=dict(type="dict", default={}),
-        network=dict(type="str", default="litefarm"),
-        log_max_mb=dict(type="int", default=10),
-        log_files=dict(type="int", default=3),
-        labels=dict(type="dict", default={}),
         update=dict(type="str", choices=["rolling", "recreate"], default="recreate"),
         probes=dict(
             type="list",
@@ -668,7 +587,6 @@ def argument_spec():
                 kind=dict(type="str", choices=["http", "tcp", "exec"], required=True),
                 port=dict(type="int"),
                 path=dict(type="str", default="/"),
-                headers=dict(type="dict", default={}),
                 status=dict(type="list", elements="int", default=[200]),
                 contains=dict(type="str"),
                 command=dict(type="list", elements="str"),
@@ -691,9 +609,7 @@ def argument_spec():
                 command=dict(type="list", elements="str", required=True),
                 env=dict(type="dict", default={}),
                 mounts=mount(),
-                user=dict(type="str"),
                 timeout=dict(type="int", default=600),
-                memory_mb=dict(type="int"),
                 keep_output=dict(type="bool", default=False),
             ),
         ),
@@ -705,25 +621,11 @@ def argument_spec():
             options=dict(
                 name=dict(type="str", required=True),
                 command=dict(type="list", elements="str", required=True),
-                user=dict(type="str"),
                 stdin=dict(type="str"),
-                timeout=dict(type="float", default=60),
             ),
         ),
-        upstream=dict(
-            type="dict",
-            options=dict(
-                name=dict(type="str", required=True),
-                directory=dict(type="path", default="/etc/nginx/upstreams.d"),
-                validate=dict(type="list", elements="str", default=["nginx", "-t"]),
-                reload=dict(type="list", elements="str", default=["systemctl", "reload", "nginx"]),
-                explain=dict(type="list", elements="str", default=["journalctl", "--unit=nginx.service", "--lines=10", "--output=cat", "--no-pager"]),
-                stream_source=dict(type="str"),
-            ),
-        ),
+        upstream=dict(type="dict", options=dict(name=dict(type="str", required=True), stream_source=dict(type="str"))),
         retain=dict(type="int", default=1),
-        lock_timeout=dict(type="int", default=60),
-        state_directory=dict(type="path", default="/var/lib/litefarm"),
         **run_number.OPTION,
     )
 
@@ -742,7 +644,7 @@ def run(module, release):
         release.changed, seen = would_change(release)
         would_reconcile(release, engine_there=seen is not None)
         return Before(seen), seen is not None
-    with Lock(release.host.lock_path, module.params["lock_timeout"], release.clock):
+    with Lock(release.host.lock_path, LOCK_TIMEOUT, release.clock):
         # Once more: it may have waited for a newer run to end here.
         run_number.require(module.params["run_number"])
         before = None
@@ -762,7 +664,7 @@ def main():
     if problems:
         module.fail_json(msg="container_service %s: %s." % (service.name, "; ".join(problems)), invocation=shown)
     engine = Engine()
-    host = Host(service.name, module.params["state_directory"], service.upstream)
+    host = Host(service.name, STATE_DIRECTORY, service.upstream)
     release = Release(service, engine, host, Prober(service, engine), Clock(), faults.of(service.name))
     try:
         before, engine_there = run(module, release)

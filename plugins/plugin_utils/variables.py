@@ -71,6 +71,10 @@ class Places:
             return otherwise
         return self.vault() if name.startswith("vault_") else self.home()
 
+    def in_inventory(self, name):
+        """The inventory's files that set it."""
+        return definitions(name, self._inventory)
+
     def home(self):
         return self._in_environment("main.yml")
 
@@ -137,6 +141,19 @@ def _outside(name, value, limit, place):
         return []
     bounds = "at least %s" % low if high is None else "at most %s" % high if low is None else "from %s to %s" % (low, high)
     return ["%s in %s is %s: set it to a number %s." % (name, place, int(number) if number.is_integer() else number, bounds)]
+
+
+def replaced(name, given, own, place):
+    """A sentence if entries of a dictionary take the place of those that its role sets itself."""
+    both = sorted(key for key, value in own.items() if value not in (None, "") and key in given and str(given[key]) != str(value))
+    return ["%s in %s replaces %s of the role: remove what is not meant." % (name, place, " and ".join(both))] if both else []
+
+
+def scattered(name, files):
+    """A sentence if several files set a dictionary: Ansible takes one of them whole."""
+    if len(files) < 2:
+        return []
+    return ["%s is set in %s, and a droplet gets the entries of one of them only: put them into one file." % (name, " and ".join(files))]
 
 
 def independent(problems, raw_values):

@@ -172,14 +172,16 @@ class Droplet:
                 raise RuntimeError(f"{self.name} could not be prepared:\n{done.output[-4000:]}")
         self.clean_up()
         self.script(f"install -d {FLAGS} /srv/kill_matrix {Path(SITE).parent}\ncat > {SITE} <<'END'\n{site(rows)}END\nnginx -t\nsystemctl reload nginx\n")
-        self.script("docker pull --quiet node:22.21\ndocker network create --label kill_matrix=1 kill_matrix\n")
+        # Releases that begin side by side would all create it.
+        network = "docker network inspect litefarm > /dev/null 2>&1 || docker network create --label kill_matrix=1 litefarm\n"
+        self.script("docker pull --quiet node:22.21\n" + network)
 
     def clean_up(self) -> None:
         """Whatever the matrix has made, now or when it was killed."""
         self.script(
             f"rm -f {SITE} /etc/nginx/upstreams.d/km_*.conf\n"
             "systemctl is-active --quiet nginx && systemctl reload nginx\n"
-            "docker ps --all --quiet --filter label=kill_matrix | xargs --no-run-if-empty docker rm --force --volumes > /dev/null\n"
+            "docker ps --all --quiet --filter name=^km_ | xargs --no-run-if-empty docker rm --force --volumes > /dev/null\n"
             "docker network ls --quiet --filter label=kill_matrix | xargs --no-run-if-empty docker network rm > /dev/null\n"
             f"rm -rf /srv/kill_matrix /var/lib/litefarm/services/km_* /var/lib/litefarm/container_service/km_*.lock {FLAGS}\n"
         )

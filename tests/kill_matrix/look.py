@@ -19,7 +19,7 @@ def command(*words):
 
 def containers():
     """Every container of the matrix. One may go between the list and the question, so what is missing is no error."""
-    ids = command("docker", "ps", "--all", "--quiet", "--no-trunc", "--filter", "label=kill_matrix").split()
+    ids = command("docker", "ps", "--all", "--quiet", "--no-trunc", "--filter", "name=^km_").split()
     shown = subprocess.run(["docker", "inspect", *ids], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False, universal_newlines=True).stdout
     return json.loads(shown) if ids else []
 

@@ -9,5 +9,15 @@ import json
 
 # Fits the role's argument spec, and nginx does not take it: preflight cannot know.
 REFUSED = json.dumps(
-    {"nginx_sites": [{"name": "refused", "host_names": ["app.litefarm.org"], "kind": "redirect", "target": "https://litefarm.org; no_directive on"}]}
+    {
+        "nginx_sites": [
+            {
+                "name": "refused",
+                "host_names": ["app.litefarm.org"],
+                "kind": "proxy",
+                "upstream": "webapp",
+                "event_paths": ["/events { no_directive on; } location /others"],
+            }
+        ]
+    }
 )

@@ -218,6 +218,41 @@ def test_the_edge_balances_over_all_droplets_and_each_of_them_listens_for_it(wir
     assert sites["second"]["api_internal"]["event_paths"] == sites["litefarmapp"]["api"]["event_paths"]
 
 
+SITE_OPTIONS = """---
+litefarm_site_options:
+  api: {body_max_mb: 50, read_timeout: 90, rate_per_second: 7, redirects: [{from: /old, to: /new}]}
+  images: {files_max_age_seconds: 60}
+"""
+
+
+@pytest.mark.parametrize("edge", [False, True])
+def test_an_environment_sets_options_of_one_site_and_the_site_behind_it_has_the_same_limits(tmp_path, wired, edge):
+    before = {(host, site["name"]): site for host, found in wired("nginx", "nginx_sites", edge=edge).items() for site in found}
+    write(tmp_path / "own" / "group_vars" / "litefarm" / "sites.yml", SITE_OPTIONS)
+    write(tmp_path / "own" / "hosts.yml", SCALED if edge else "---\nlitefarm: {hosts: {litefarmapp: }}\n")
+    found = values_of("production", "nginx", str(tmp_path / "own" / "hosts.yml"))
+    after = {(host.name, site["name"]): site for host, variables, templar in found for site in templar.template(variables["nginx_sites"])}
+    assert after.keys() == before.keys()
+    limits = {"body_max_mb": 50, "read_timeout": 90}
+    changes = {
+        "api": {**limits, "rate_per_second": 7, "redirects": [{"from": "/old", "to": "/new"}]},
+        "api_internal": limits,
+        "images": {"files_max_age_seconds": 60},
+    }
+    assert after == {(host, name): {**site, **changes.get(name, {})} for (host, name), site in before.items()}
+    for site in after.values():
+        assert ArgumentSpecValidator(options_of("nginx")).validate({"nginx_sites": [site]}).error_messages == []
+
+
+@pytest.mark.parametrize(("drain", "workers"), [(None, 30), (10, 30), (90, 90)])
+def test_a_longer_drain_is_a_longer_life_of_the_workers_of_nginx(tmp_path, drain, workers):
+    (tmp_path / "hosts.yml").write_text("---\nlitefarm: {hosts: {litefarmapp: }}\n")
+    if drain:
+        write(tmp_path / "group_vars" / "litefarm" / "drain.yml", f"---\napi_drain_timeout: {drain}\n")
+    found = values_of("production", "nginx", str(tmp_path / "hosts.yml"))
+    assert {templar.template(variables["nginx_worker_shutdown_timeout"]) for _host, variables, templar in found} == {workers}
+
+
 def test_droplets_keep_a_hash_of_the_environments_id_and_not_the_id(wired):
     expected = hashlib.sha256(f"vault_environment_id-{'x' * 32}".encode()).hexdigest()
     assert set(wired("base", "base_environment_id").values()) == {expected}

@@ -18,8 +18,11 @@ import time
 
 from ..atomic_files import sync_folder, write_atomically
 from ..locking import wait_for_lock
+from . import model
 from .model import ServiceError, filename
 
+STATE_DIRECTORY = "/var/lib/litefarm"
+LOCK_TIMEOUT = 60  # seconds
 ESTABLISHED = "01"
 OUTPUTS = "/var/log/litefarm"
 OUTPUTS_KEPT = 50  # files of one one-shot
@@ -88,8 +91,7 @@ class Host:
         self.services = "%s/services/%s" % (state_directory, name)
         self.wanted = "%s/images_wanted" % state_directory
         self.lock_path = "%s/container_service/%s.lock" % (state_directory, name)
-        self.upstream = upstream
-        self.upstream_path = "%s/%s.conf" % (upstream["directory"], upstream["name"]) if upstream else None
+        self.upstream_path = "%s/%s.conf" % (model.UPSTREAMS, upstream["name"]) if upstream else None
 
     # -- folders of releases ---------------------------------------------------------------------------------------------------
 
@@ -245,10 +247,10 @@ class Host:
         if content is None:
             if os.path.exists(self.upstream_path):
                 os.unlink(self.upstream_path)
-                sync_folder(self.upstream["directory"])
+                sync_folder(model.UPSTREAMS)
             return
-        if not os.path.isdir(self.upstream["directory"]):
-            raise ServiceError("The upstream directory %s does not exist: the role nginx creates it." % self.upstream["directory"])
+        if not os.path.isdir(model.UPSTREAMS):
+            raise ServiceError("The upstream directory %s does not exist: the role nginx creates it." % model.UPSTREAMS)
         write_atomically(self.upstream_path, content, 0o644, modified=since or 0)
 
     def run(self, command, timeout=60):

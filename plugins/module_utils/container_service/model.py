@@ -15,6 +15,15 @@ LABEL = "litefarm.platform."
 SCHEMA = 1
 # The engine keeps labels in memory; a declaration larger than this is not kept for the diff.
 PUBLIC_LIMIT = 32768
+NETWORK = "litefarm"
+LOG_FILES, LOG_MAX_MB = 3, 10
+UPSTREAMS = "/etc/nginx/upstreams.d"
+# `nginx.service` of the role nginx fails a reload that does not take effect; nginx itself says nothing of it.
+NGINX = {
+    "validate": ["nginx", "-t"],
+    "reload": ["systemctl", "reload", "nginx"],
+    "explain": ["journalctl", "--unit=nginx.service", "--lines=10", "--output=cat", "--no-pager"],
+}
 SECRET_MIN = 6
 
 NAME = re.compile(r"^[a-z][a-z0-9_]*$")
@@ -163,7 +172,12 @@ class Service:
         """All of it but what may be secret: enough to carry a staged release through the phases that are left."""
         secret = ("secret_env", "secret_files", "reconcile", "config_files", "env", "one_shots")
         kept = {key: value for key, value in self.params.items() if key not in secret}
-        return dict(kept, reconcile_left=bool(self.params["reconcile"]))
+        kept["reconcile_left"] = bool(self.params["reconcile"])
+        # Earlier versions of this module read these, and another operator may still have one.
+        kept["probes"] = [dict(probe, headers={}) for probe in kept["probes"] or []]
+        if kept["upstream"]:
+            kept["upstream"] = dict(kept["upstream"], directory=UPSTREAMS, **NGINX)
+        return kept
 
     @property
     def files(self):
@@ -194,13 +208,14 @@ class Service:
             "cpus": p["cpus"],
             "pids_limit": p["pids_limit"],
             "shm_mb": p["shm_mb"],
-            "capabilities": sorted(p["capabilities"] or []),
-            "read_only": p["read_only"],
+            # Options of earlier versions, and part of their hashes: without them every container would be replaced.
+            "capabilities": [],
+            "labels": {},
+            "network": NETWORK,
+            "log": "%d files of %d MB" % (LOG_FILES, LOG_MAX_MB),
+            "read_only": True,
             "extra_hosts": p["extra_hosts"] or {},
-            "network": p["network"],
-            "log": "%d files of %d MB" % (p["log_files"], p["log_max_mb"]),
             "stop_timeout": p["stop_timeout"],
-            "labels": p["labels"] or {},
             "update": p["update"],
         }
 
@@ -223,12 +238,13 @@ class Service:
         return 1 if taken_port == self.port(0) else 0
 
     def labels(self, image_id, number, slot):
-        labels = dict(self.params["labels"] or {})
-        labels[LABEL + "service"] = self.name
-        labels[LABEL + "spec"] = self.spec(image_id)
-        labels[LABEL + "release"] = str(number)
-        labels[LABEL + "port"] = str(self.port(slot))
-        labels[LABEL + "image"] = self.reference
+        labels = {
+            LABEL + "service": self.name,
+            LABEL + "spec": self.spec(image_id),
+            LABEL + "release": str(number),
+            LABEL + "port": str(self.port(slot)),
+            LABEL + "image": self.reference,
+        }
         public = json.dumps(self.public(image_id), sort_keys=True)
         if len(public) <= PUBLIC_LIMIT:
             labels[LABEL + "public"] = public
@@ -237,7 +253,7 @@ class Service:
     def body(self, image_id, number, slot, folder):
         """What the engine's `POST /containers/create` takes for a release."""
         p = self.params
-        host = self._host_config(folder, p["mounts"] or [], p["memory_mb"])
+        host = self._host_config(folder, p["mounts"] or [])
         host["PortBindings"] = {
             "%d/tcp" % port["container"]: [{"HostIp": port["address"], "HostPort": str(port["host"][slot])}] for port in p["ports"] or []
         }
@@ -250,17 +266,15 @@ class Service:
         body["HostConfig"] = host
         # A rolling service is reached through its upstream only: two containers would share the alias.
         endpoint = {} if self.rolling else {"Aliases": [self.name]}
-        body["NetworkingConfig"] = {"EndpointsConfig": {p["network"]: endpoint}}
+        body["NetworkingConfig"] = {"EndpointsConfig": {NETWORK: endpoint}}
         return body
 
     def one_shot_body(self, shot, image_id, folder):
         p = self.params
-        body = self._process(shot["command"], p["entrypoint"], shot["user"] or p["user"], p["workdir"], shot["env"] or {})
-        body["Labels"] = dict(p["labels"] or {})
-        body["Labels"][LABEL + "one_shot"] = self.name
-        body["Labels"][LABEL + "spec"] = self.spec(image_id)
-        body["HostConfig"] = self._host_config(folder, shot["mounts"] or [], shot["memory_mb"] or p["memory_mb"])
-        body["NetworkingConfig"] = {"EndpointsConfig": {p["network"]: {}}}
+        body = self._process(shot["command"], p["entrypoint"], p["user"], p["workdir"], shot["env"] or {})
+        body["Labels"] = {LABEL + "one_shot": self.name, LABEL + "spec": self.spec(image_id)}
+        body["HostConfig"] = self._host_config(folder, shot["mounts"] or [])
+        body["NetworkingConfig"] = {"EndpointsConfig": {NETWORK: {}}}
         return body
 
     def _process(self, command, entrypoint, user, workdir, more_env):
@@ -276,26 +290,25 @@ class Service:
             body["WorkingDir"] = workdir
         return body
 
-    def _host_config(self, folder, mounts, memory_mb):
+    def _host_config(self, folder, mounts):
         p = self.params
         binds = [{"Type": "bind", "Source": m["source"], "Target": m["target"], "ReadOnly": m["read_only"]} for m in mounts]
         binds += [{"Type": "bind", "Source": folder + "/" + filename(f["path"]), "Target": f["path"], "ReadOnly": True} for f in self.files]
         host = {
             "RestartPolicy": {"Name": "no"},
-            "NetworkMode": p["network"],
+            "NetworkMode": NETWORK,
             "CapDrop": ["ALL"],
-            "CapAdd": sorted(p["capabilities"] or []),
             "SecurityOpt": ["no-new-privileges"],
-            "ReadonlyRootfs": p["read_only"],
+            "ReadonlyRootfs": True,
             "Init": True,
             "PidsLimit": p["pids_limit"],
             "Tmpfs": {key: text(value) for key, value in (p["tmpfs"] or {}).items()},
             "Mounts": binds,
             "ExtraHosts": ["%s:%s" % pair for pair in sorted((p["extra_hosts"] or {}).items())],
-            "LogConfig": {"Type": "json-file", "Config": {"max-size": "%dm" % p["log_max_mb"], "max-file": str(p["log_files"])}},
+            "LogConfig": {"Type": "json-file", "Config": {"max-size": "%dm" % LOG_MAX_MB, "max-file": str(LOG_FILES)}},
         }
-        if memory_mb:
-            host["Memory"] = host["MemorySwap"] = memory_mb << 20
+        if p["memory_mb"]:
+            host["Memory"] = host["MemorySwap"] = p["memory_mb"] << 20
         if p["cpus"]:
             host["NanoCpus"] = int(p["cpus"] * 1000000000)
         return host

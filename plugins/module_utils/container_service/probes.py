@@ -54,7 +54,7 @@ class Prober:
     def _http(probe, address, port):
         connection = http.client.HTTPConnection(address, port, timeout=probe["timeout"])
         try:
-            connection.request("GET", probe["path"], headers=dict({"User-Agent": "litefarm-probe", "Connection": "close"}, **(probe["headers"] or {})))
+            connection.request("GET", probe["path"], headers={"User-Agent": "litefarm-probe", "Connection": "close"})
             answer = connection.getresponse()
             content = answer.read(65536).decode(errors="replace")
         finally:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import contextlib
 
+from . import model
 from .model import ServiceError, repository, upstream_port, upstream_text
 
 LOG_LINES = 30
+RECONCILE_TIMEOUT = 60  # seconds
 DRAIN_PAUSE = 0.2  # seconds
 DRAIN_LOOKS = 2
 
@@ -58,8 +60,7 @@ class Release:
 
     def resolve(self, pull=True):
         reference = self.service.reference
-        always = self.params["pull"] == "always" and "@" not in reference
-        self.image_id = None if always and pull else self.engine.image_id(reference)
+        self.image_id = self.engine.image_id(reference)
         if self.service.base:
             self.resolve_built(pull)
         elif self.image_id is None and pull:
@@ -70,7 +71,7 @@ class Release:
         """The image of `image_recipe`. Without its base image the one that was built before is good: a newer base would replace the container."""
         self.base_id = self.image_id
         found = None
-        if self.base_id is None and self.params["pull"] == "missing":
+        if self.base_id is None:
             found = self.engine.labelled_image(self.service.built_labels())
         if found is None and self.base_id is None and pull:
             self.base_id = self.engine.pull(self.service.base)
@@ -367,8 +368,8 @@ class Release:
 
     def prepare_files(self):
         self.host.mount_changes(self.params["mounts"] or [], apply=True)
-        if self.engine.network(self.params["network"]) is None:
-            self.engine.create_network(self.params["network"], min(self.engine.default_mtu(), self.host.uplink_mtu()))
+        if self.engine.network(model.NETWORK) is None:
+            self.engine.create_network(model.NETWORK, min(self.engine.default_mtu(), self.host.uplink_mtu()))
         self.host.write_release(self.spec, self.image_id, self.service.declaration(), self.service.files, self.service.owner())
 
     def run_one_shots(self):
@@ -476,13 +477,11 @@ class Release:
             self.host.write_upstream(content, since)
 
     def command(self, which):
-        command = self.service.upstream[which]
-        if command:
-            code, output = self.host.run(command)
-            if code != 0:
-                explain = self.service.upstream.get("explain") if which == "reload" else None
-                output = "\n".join(filter(None, [output, self.host.run(explain)[1] if explain else ""]))
-                raise ServiceError("The upstream's %s command (%s) failed with exit code %d: %s" % (which, " ".join(command), code, output))
+        command = model.NGINX[which]
+        code, output = self.host.run(command)
+        if code != 0:
+            output = "\n".join(filter(None, [output, self.host.run(model.NGINX["explain"])[1] if which == "reload" else ""]))
+            raise ServiceError("The upstream's %s command (%s) failed with exit code %d: %s" % (which, " ".join(command), code, output))
 
     def reload_upstream(self):
         self.command("validate")
@@ -657,7 +656,7 @@ class Release:
         """The changes that the command reports, and why it failed, if it did."""
         current, said, errors = self.current, "", ""
         try:
-            code, said, errors = self.engine.execute(current.id, command["command"], command["timeout"], command["user"], command["stdin"])
+            code, said, errors = self.engine.execute(current.id, command["command"], RECONCILE_TIMEOUT, None, command["stdin"])
             reason = "the command ended with exit code %d." % code if code else None
         except ServiceError as error:
             reason = error.message

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the litefarm.platform authors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A service on the real engine of this machine. All that is made here is named and labelled, and removed by that label."""
+"""A service on the real engine of this machine. All that is made here is named and has the label of its image, and is removed by that label."""
 
 from __future__ import annotations
 
@@ -119,9 +119,6 @@ class Service:
             "name": self.name,
             "image": images["1"],
             "user": "1000:1000",
-            "labels": {LABEL: VALUE},
-            "network": NETWORK,
-            "state_directory": str(folder / "state"),
             "memory_mb": 64,
             "secret_env": {"PASSWORD": PASSWORD},
             "tmpfs": {"/tmp": "size=1m"},
@@ -133,19 +130,24 @@ class Service:
             "stop_timeout": 3,
             "drain_timeout": 5,
             "drain_quiet": 0.4,
-            "lock_timeout": 1,
+        }
+        self.settings = {
+            "NETWORK": NETWORK,
+            "STATE_DIRECTORY": str(folder / "state"),
+            "LOCK_TIMEOUT": 1,
+            "UPSTREAMS": str(folder / "upstreams"),
+            "NGINX": {
+                "validate": ["grep", "-q", "server 127.0.0.1", str(self.file)],
+                "reload": ["kill", "-HUP", str(self.balancer.pid)],
+                "explain": ["true"],
+            },
         }
 
     def rolling(self, **more):
         self.arguments.update(
             update="rolling",
             ports=[{"container": 5000, "host": [free_port(), free_port()]}],
-            upstream={
-                "name": "web",
-                "directory": str(self.folder / "upstreams"),
-                "validate": ["grep", "-q", "server 127.0.0.1", str(self.file)],
-                "reload": ["kill", "-HUP", str(self.balancer.pid)],
-            },
+            upstream={"name": "web"},
             **more,
         )
         return self
@@ -163,7 +165,7 @@ class Service:
         process = subprocess.Popen(
             [sys.executable, str(HERE / "run_module.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
         )
-        process.stdin.write(json.dumps(arguments))
+        process.stdin.write(json.dumps({"arguments": arguments, "settings": self.settings}))
         process.stdin.close()
         return process
 

@@ -23,7 +23,7 @@ def reconcile(service):
     """The option for a service, with a command that is told what to do."""
     service.recreate(tmpfs={"/roles": "size=1m,mode=1777"})
     program = service.engine.images.get(service.images["1"]).attrs["Config"]["Entrypoint"][0]
-    return lambda words: [{"name": "the role", "command": [program, "-c", RECONCILE], "stdin": words, "timeout": 20}]
+    return lambda words: [{"name": "the role", "command": [program, "-c", RECONCILE], "stdin": words}]
 
 
 def test_every_run_reconciles_and_says_what_differed(service, reconcile):

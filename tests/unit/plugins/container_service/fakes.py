@@ -9,7 +9,7 @@ import re
 
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.engine import Container, Details
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.host import WANTED_FOR
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import LABEL, Service, ServiceError
+from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import LABEL, NGINX, Service, ServiceError
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.probes import Answer
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.release import Release
 
@@ -17,7 +17,6 @@ DEFAULTS = {
     "name": "web",
     "state": "present",
     "image_recipe": "",
-    "pull": "missing",
     "command": None,
     "entrypoint": None,
     "user": "1000:1000",
@@ -33,13 +32,7 @@ DEFAULTS = {
     "cpus": 0,
     "pids_limit": 256,
     "shm_mb": 0,
-    "capabilities": [],
-    "read_only": True,
     "extra_hosts": {},
-    "network": "litefarm",
-    "log_max_mb": 10,
-    "log_files": 3,
-    "labels": {},
     "probes": [],
     "healthy_after": 3,
     "probe_interval": 1,
@@ -59,10 +52,10 @@ def parameters(update, image, **more):
     """The module's parameters, as Ansible hands them over."""
     params = dict(DEFAULTS, update=update, image=image)
     params["ports"] = [{"container": 80, "address": "127.0.0.1", "host": [15000, 15001] if update == "rolling" else [5432]}]
-    params["one_shots"] = [{"name": "migrate", "command": ["migrate"], "env": {}, "mounts": [], "user": None, "timeout": 600, "memory_mb": None, "keep_output": False}]
-    params["reconcile"] = [{"name": "roles", "command": ["roles"], "user": None, "stdin": "SELECT", "timeout": 60}]
+    params["one_shots"] = [{"name": "migrate", "command": ["migrate"], "env": {}, "mounts": [], "timeout": 600, "keep_output": False}]
+    params["reconcile"] = [{"name": "roles", "command": ["roles"], "stdin": "SELECT"}]
     if update == "rolling":
-        params["upstream"] = {"name": "web", "directory": "/upstreams", "validate": ["validate"], "reload": ["reload"], "stream_source": None}
+        params["upstream"] = {"name": "web", "stream_source": None}
     params.update(more)
     return params
 
@@ -374,9 +367,10 @@ class Host:
         self.droplet.read_at = since
 
     def run(self, command, timeout=60):
-        if command[0] in self.droplet.refuses:
-            return 1, "%s says no" % command[0]
-        if command[0] == "reload":
+        which = next(which for which, known in NGINX.items() if known == command)
+        if which in self.droplet.refuses:
+            return 1, "%s says no" % which
+        if which == "reload":
             self.droplet.loaded = ports_of(self.droplet.file)
         return 0, ""
 

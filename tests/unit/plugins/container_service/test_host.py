@@ -10,7 +10,7 @@ import sys
 import time
 
 import pytest
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service import host
+from ansible_collections.litefarm.platform.plugins.module_utils.container_service import host, model
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.engine import Engine, EngineMissing
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import Service, ServiceError
 from ansible_collections.litefarm.platform.plugins.module_utils.container_service.plan import Before, difference, would_change
@@ -80,21 +80,23 @@ def test_release_folder(tmp_path):
     assert droplet.releases() == {}
 
 
-def test_upstream_file(tmp_path):
-    droplet = host.Host("web", "/nowhere", {"name": "web", "directory": str(tmp_path)})
+def test_upstream_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(model, "UPSTREAMS", str(tmp_path))
+    droplet = host.Host("web", "/nowhere", {"name": "web"})
     assert droplet.read_upstream() is None
     droplet.write_upstream("server 127.0.0.1:1;\n")
     assert droplet.read_upstream() == "server 127.0.0.1:1;\n" and os.listdir(tmp_path) == ["web.conf"]
     droplet.write_upstream(None)
     droplet.write_upstream(None)
     assert os.listdir(tmp_path) == []
-    droplet.upstream["directory"] = "/no/such"
+    monkeypatch.setattr(model, "UPSTREAMS", "/no/such")
     with pytest.raises(ServiceError, match="the role nginx creates it"):
         droplet.write_upstream("x")
 
 
-def test_the_upstream_file_says_since_when_nginx_serves_by_it(tmp_path):
-    droplet = host.Host("web", "/nowhere", {"name": "web", "directory": str(tmp_path)})
+def test_the_upstream_file_says_since_when_nginx_serves_by_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(model, "UPSTREAMS", str(tmp_path))
+    droplet = host.Host("web", "/nowhere", {"name": "web"})
     droplet.upstream_loaded()
     assert droplet.upstream_since() is None
     droplet.write_upstream("server 127.0.0.1:1;\n")

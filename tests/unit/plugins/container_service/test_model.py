@@ -50,17 +50,11 @@ CHANGES = {
     "cpus": 1,
     "pids_limit": 1,
     "shm_mb": 1,
-    "capabilities": ["CHOWN"],
-    "read_only": False,
     "extra_hosts": {"a": "10.0.0.1"},
-    "network": "other",
-    "log_max_mb": 1,
-    "log_files": 1,
-    "labels": {"a": "b"},
     "stop_timeout": 1,
     "update": "rolling",
 }
-NO_CHANGES = {"name", "state", "pull", "probes", "healthy_after", "probe_interval", "start_timeout", "settle", "drain_timeout", "drain_quiet"}
+NO_CHANGES = {"name", "state", "probes", "healthy_after", "probe_interval", "start_timeout", "settle", "drain_timeout", "drain_quiet"}
 NO_CHANGES |= {"one_shots", "reconcile", "upstream", "retain"}
 
 

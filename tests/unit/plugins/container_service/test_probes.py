@@ -60,7 +60,7 @@ def prober(published, declared):
         def inspect(self, _container_id):
             return published
 
-    probe = {"name": "alive", "kind": "http", "port": 80, "path": "/new", "headers": {}, "status": [200], "contains": None, "timeout": 1}
+    probe = {"name": "alive", "kind": "http", "port": 80, "path": "/new", "status": [200], "contains": None, "timeout": 1}
     ports = [{"container": 80, "address": "127.0.0.1", "host": declared}]
     return Prober(Service(fakes.parameters("rolling", "app:1", ports=ports, probes=[probe])), Engine()), probe
 

@@ -68,7 +68,7 @@ def test_a_failure_takes_nothing_back_and_what_was_changed_before_it_is_known(up
 def test_the_commands_after_one_that_failed_do_not_run():
     droplet = fakes.Droplet(False)
     droplet.says = (1, "", "")
-    commands = [{"name": name, "command": [name], "user": None, "stdin": None, "timeout": 60} for name in ("first", "second")]
+    commands = [{"name": name, "command": [name], "stdin": None} for name in ("first", "second")]
     with pytest.raises(ServiceError, match="'first' is not reconciled"):
         fakes.run(droplet, "recreate", "a:1", reconcile=commands)
     assert [command for image, command, stdin in droplet.asked] == [["first"]]

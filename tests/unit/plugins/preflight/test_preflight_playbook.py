@@ -360,3 +360,33 @@ def test_a_number_of_the_command_line_or_in_another_text_is_refused(environment,
     found = problems(environment.play("preflight.yml", "-e", "litefarm_version=3.10"))
     assert "There is no tag, branch or commit '3.10' in " in " ".join(found)
     assert len([each for each in found if " is read as the number 17 and not as text" in each]) == 1, found
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"api": {"redirects": [{"from": "old", "to": "/new"}]}}, "the entry named api: redirects[].from is 'old': set it to a path that begins with /"),
+        ({"api": {"redirects": [{"from": "/old", "to": "/$uri"}]}}, "the entry named api: redirects[].to is '/$uri': set it to a URL with https://"),
+        ({"api": {"body_max": 50}}, "nginx_sites in {wiring} does not fit: nginx_sites.body_max. Supported parameters include: "),
+        ({"apis": {}}, "litefarm_site_options in {vars}/main.yml and {vars}/test.yml does not fit: litefarm_site_options.apis. Supported"),
+    ],
+)
+def test_an_option_of_a_site_that_is_wrong_is_told_before_anything_is_touched(environment, world, options, sentence):
+    environment.set(**world, litefarm_site_options=options)
+    expected = sentence.format(wiring="playbooks/group_vars/all.yml", vars=environment.folder / "group_vars" / "litefarm")
+    assert expected in one_problem(environment.play("preflight.yml"))
+
+
+def test_what_further_settings_of_the_api_replace_is_a_warning(environment, world):
+    environment.set(**world, api_secret_env={"JWT_SECRET": "{{ vault_redis_password }}"}, api_env={"TZ": "UTC"})
+    process = environment.play("preflight.yml")
+    assert problems(process) == []
+    told = " ".join((process.stdout + process.stderr).split())
+    vars_folder = environment.folder / "group_vars" / "litefarm"
+    assert "api_secret_env in %s/test.yml replaces JWT_SECRET of the role: remove what is not meant." % vars_folder in told
+    assert "api_env" not in told
+    environment.host(api_secret_env={"ENSEMBLE_USERNAME": "litefarm"})
+    process = environment.play("preflight.yml")
+    told = " ".join((process.stdout + process.stderr).split())
+    assert "api_secret_env is set in %s/test.yml and " % vars_folder in told and "host_vars/litefarmapp.yml, and a droplet gets the entries of one" in told
+    assert "JWT_SECRET" not in told

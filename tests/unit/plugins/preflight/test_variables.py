@@ -12,6 +12,8 @@ from ansible_collections.litefarm.platform.plugins.plugin_utils.variables import
     misspelled,
     nearest,
     out_of_range,
+    replaced,
+    scattered,
 )
 
 KNOWN = {"nginx_body_max_mb", "nginx_sites", "nginx__internal", "litefarm_version", "litefarm_repo", "vault_jwt_secret"}
@@ -120,3 +122,28 @@ def test_a_consequence_is_not_told():
     raw = {"size": "many", "half": "{{ size // 2 }}", "other": "{{ others }}", "text": "size"}
     problems = {"size": ["size."], "half": ["half."], "other": ["other."], "text": ["text."]}
     assert independent(problems, raw) == ["size.", "other.", "text."]
+
+
+OWN = {"JWT_SECRET": "a", "GOOGLE_API_KEY": "", "TZ": None, "PORT": 5000}
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        ({"JWT_SECRET": "b", "PORT": "5001", "OTHER": "x"}, "JWT_SECRET and PORT"),
+        # What the role leaves out, and what it says anyway, is not replaced.
+        ({"GOOGLE_API_KEY": "k", "TZ": "UTC", "JWT_SECRET": "a", "PORT": "5000"}, None),
+        ({}, None),
+    ],
+)
+def test_entries_that_take_the_place_of_the_roles_own_are_named_without_their_values(given, names):
+    expected = "api_secret_env in main.yml replaces %s of the role: remove what is not meant." % names
+    assert replaced("api_secret_env", given, OWN, "main.yml") == ([expected] if names else [])
+
+
+def test_a_dictionary_in_several_files_is_told(inventory):
+    places = Places([str(inventory)])
+    assert scattered("litefarm_version", places.in_inventory("litefarm_version")) == []
+    (inventory / "group_vars" / "litefarm" / "other.yml").write_text("litefarm_version: v2\n")
+    (sentence,) = scattered("litefarm_version", places.in_inventory("litefarm_version"))
+    assert "litefarm/main.yml and " in sentence and sentence.endswith("one of them only: put them into one file.")

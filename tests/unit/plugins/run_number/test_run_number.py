@@ -24,6 +24,9 @@ def fixture_file(tmp_path, monkeypatch):
     path = tmp_path / "lib" / "litefarm" / "run_number"
     monkeypatch.setattr(run_number, "PATH", str(path))
     monkeypatch.setattr(config_files_utils, "STATE_ROOT", str(tmp_path / "config_files"))
+    for module in (container_release, container_service):
+        monkeypatch.setattr(module, "STATE_DIRECTORY", str(tmp_path / "state"))
+        monkeypatch.setattr(module, "LOCK_TIMEOUT", 5)
     return path
 
 
@@ -106,10 +109,10 @@ def answer(module, capsys, **arguments):
 
 
 def arguments_of(tmp_path):
-    service = {"name": "web", "image": "app:1", "user": "1:1", "state_directory": str(tmp_path / "state"), "lock_timeout": 5}
+    service = {"name": "web", "image": "app:1", "user": "1:1"}
     return {
         config_files: {"name": "sample", "files": [{"dest": str(tmp_path / "file"), "content": "x"}]},
-        container_release: {"operation": "commit", "services": {"web": "abc"}, "state_directory": str(tmp_path / "state")},
+        container_release: {"operation": "commit", "services": {"web": "abc"}},
         container_service: service,
         image_pull: {"images": ["app:1"]},
         packages: {"name": ["no-such-package"]},

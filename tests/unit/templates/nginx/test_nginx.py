@@ -15,7 +15,6 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 SITES = {
     "proxy": {"name": "api", "host_names": ["api.example.org"], "kind": "proxy", "upstream": "api"},
-    "static": {"name": "spa", "host_names": ["spa.example.org"], "kind": "static", "root": "/srv/spa"},
     "files": {"name": "pictures", "host_names": ["pictures.example.org"], "kind": "files", "root": "/srv/pictures"},
     "keyed": {
         "name": "images",
@@ -26,7 +25,6 @@ SITES = {
         "proxy_paths": ["/thumbnail", "/resize"],
         "keyed": True,
     },
-    "redirect": {"name": "www", "host_names": ["www.example.org", "example.org"], "kind": "redirect", "target": "https://app.example.org"},
 }
 TRIXIE = {"distribution_release": "trixie"}
 
@@ -97,8 +95,8 @@ def test_a_location_with_headers_of_its_own_keeps_the_common_ones(site, kind):
 
 
 def test_hsts_can_be_left_out_and_its_time_set(site):
-    assert "Strict-Transport-Security \"" not in site("redirect", hsts=False)
-    assert "max-age=60" in site("redirect", {"nginx_hsts_seconds": 60})
+    assert "Strict-Transport-Security \"" not in site("files", hsts=False)
+    assert "max-age=60" in site("files", {"nginx_hsts_seconds": 60})
 
 
 def test_a_proxy_is_limited_as_the_role_says_unless_the_site_says_otherwise(site):
@@ -163,16 +161,6 @@ def test_a_key_sent_to_the_unencrypted_port_is_not_logged_either(site):
         assert "error_log /var/log/nginx/error.log emerg;" in part
 
 
-def test_a_single_page_application_gets_the_cache_rules_of_the_webapp(site):
-    text = site("static")
-    assert "max-age=0, must-revalidate" in location(text, "/")
-    assert "try_files $uri /index.html;" in location(text, "/")
-    assets = location(text, "~ ^/(assets/|workbox-)")
-    assert "max-age=31536000, immutable" in assets
-    assert "try_files $uri =404;" in assets
-    assert text.index(r"\.map$") < text.index("^/(assets/")
-
-
 @pytest.mark.parametrize("kind", ["files", "keyed"])
 def test_files_are_read_only_and_never_listed(site, kind):
     block = location(site(kind), "/")
@@ -189,7 +177,7 @@ def test_files_may_be_kept_for_a_day_and_errors_not_at_all(site):
 
 
 def test_the_folder_of_the_files_is_there_before_the_first_file(evaluate):
-    sites = [SITES["files"], dict(SITES["files"], name="second"), SITES["static"]]
+    sites = [SITES["files"], dict(SITES["files"], name="second"), SITES["proxy"]]
     files = evaluate("nginx", "nginx__site_files", nginx_sites=sites, ansible_facts=TRIXIE)
     assert [entry for entry in files if "state" in entry] == [{"dest": "/srv/pictures", "state": "directory"}]
 
@@ -353,8 +341,61 @@ def test_paths_and_keys_need_a_service_behind_them(refusals, options):
     assert "upstream" in " ".join(refusals(nginx_sites=[dict(SITES["files"], **options)]))
 
 
-def test_a_redirect_keeps_path_and_method(site):
-    assert "return 308 https://app.example.org$request_uri;" in location(site("redirect"), "/")
+@pytest.mark.parametrize("kind", ["proxy", "files"])
+def test_a_path_is_redirected_and_the_others_are_not(site, kind):
+    former = {"from": "/old", "to": "https://example.org/new?a=1&b=%20#part", "status": 308}
+    text = site(kind, redirects=[former, {"from": "/older", "to": "/new"}])
+    assert text.split("listen 443")[0] == site(kind).split("listen 443")[0]
+    for path, answer in (("= /old", '308 "https://example.org/new?a=1&b=%20#part"'), ("= /older", '301 "/new"')):
+        assert "return %s;" % answer in location(text, path)
+        assert "Strict-Transport-Security" in location(text, path)
+        start = text.index("    location %s {" % path)
+        text = text[:start] + text[text.index("    }\n", start) + len("    }\n") :]
+    assert text == site(kind)
+
+
+@pytest.mark.parametrize(
+    ("redirect", "words"),
+    [
+        *(({"from": path, "to": "/new"}, "from") for path in ("old", "", "/a b", "/a;b", "/a{", "/a}", "/a$uri", "/a?b=1")),
+        *(({"from": path, "to": "/new"}, "from") for path in ('/a"', "/a#b", "/a%20b", "/a\n", "/é")),
+        *(({"from": "/old", "to": to}, "to") for to in ("new", "", "http://example.org/", "//example.org/", "ftp://example.org/", "https:///new")),
+        *(({"from": "/old", "to": "https://example.org" + to}, "to") for to in (" x", ";", "/$uri", '/"', "/'", "/{", "/}", "/\\", "/\n", "@other.org", ".")),
+    ],
+)
+def test_a_redirect_that_nginx_would_read_otherwise_is_refused(site, redirect, words):
+    with pytest.raises(AnsibleError, match=r"nginx_sites, the entry named api: redirects\[\]\.%s " % words):
+        site("proxy", redirects=[redirect])
+
+
+def test_an_internal_site_has_no_redirects(role):
+    entry = dict(INTERNAL_SITE, redirects=[{"from": "/old", "to": "/new"}])
+    nginx = role("nginx")
+    variables = dict(INTERNAL, nginx_sites=[entry], ansible_facts=TRIXIE)
+    (made,) = nginx.evaluate("nginx__site_files", **variables)
+    with pytest.raises(AnsibleError, match="the entry named api_internal: redirects"):
+        nginx.render("site.conf.j2", **variables, **made["vars"])
+
+
+@pytest.mark.parametrize(
+    ("redirect", "refused"),
+    [
+        ({"from": "/old", "to": "/new"}, ""),
+        ({"from": "/old", "to": "/new", "status": 302}, ""),
+        ({"from": "/old", "to": "/new", "status": 200}, "status"),
+        ({"from": "/old"}, "to"),
+        ({"to": "/new"}, "from"),
+        ({"from": "/old", "to": "/new", "code": 301}, "code"),
+    ],
+)
+def test_the_form_of_a_redirect_is_checked_before_anything_is_touched(refusals, redirect, refused):
+    told = " ".join(refusals(nginx_sites=[dict(SITES["proxy"], redirects=[redirect])]))
+    assert refused in told if refused else not told
+
+
+@pytest.mark.parametrize("kind", ["static", "redirect"])
+def test_kinds_that_are_gone_are_refused(refusals, kind):
+    assert "one of: proxy, internal, files" in " ".join(refusals(nginx_sites=[dict(SITES["files"], kind=kind)]))
 
 
 def test_every_upstream_exists_without_a_release(main):
@@ -412,7 +453,7 @@ def test_the_access_log_is_json_without_query_strings(main):
 def test_certificates_come_from_the_declared_authority(evaluate, variables, wanted):
     settings = evaluate("nginx", "nginx__certificates", nginx_sites=list(SITES.values()), ansible_facts=TRIXIE, **variables)
     assert settings["directory"] == wanted
-    assert settings["sites"]["www"] == ["www.example.org", "example.org"]
+    assert settings["sites"]["images"] == ["images.example.org", "other.example.org"]
 
 
 EDGE = {"servers": ["192.0.2.10:8090", "192.0.2.13:8090"], "upstream": ""}
@@ -555,7 +596,7 @@ def test_maintenance_says_when_to_come_back_and_leaves_a_503_of_the_service_alon
         (balanced(upstream="api"), True),
         ({key: value for key, value in SITES["proxy"].items() if key != "upstream"}, True),
         ({key: value for key, value in INTERNAL_SITE.items() if key != "upstream"}, True),
-        (dict(SITES["static"], maintenance=True), True),
+        (dict(SITES["files"], maintenance=True), True),
     ],
 )
 def test_a_site_has_one_kind_of_service_behind_it(refusals, entry, refused):
