@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the litefarm.platform authors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An archive that cannot be used, or not to its end: one sentence says so, and the database that was there serves on."""
+"""An archive that cannot be used, or not to its end: one sentence says so, and what was there serves on. Runs after releases, which keep containers."""
 
 from __future__ import annotations
 
@@ -48,16 +48,22 @@ def segments(app):
     sql("DROP TABLE public.kept")
 
 
+def states(app):
+    """Every container of the droplet, and whether it runs."""
+    return dict(line.split() for line in app.check_output("docker ps --all --format '{{.Names}} {{.State}}'").splitlines())
+
+
 @pytest.mark.parametrize("harm", HARMS)
 def test_wal_that_is_not_whole_is_not_taken_for_the_end(app, archive, segments, ask, harm):
     """Trap 2: left to itself, the server promotes where the WAL stops, and everything after that is gone."""
-    before = sql("SELECT timeline_id FROM pg_control_checkpoint()")
+    before, serving = sql("SELECT timeline_id FROM pg_control_checkpoint()"), states(app)
+    assert sum(name.startswith("api.previous.") for name in serving) > 1
     with getattr(archive, harm)(archive.find("/archive/", segments[1])):
         told = restore("-e", "confirm=production")
     assert f"WAL segment {segments[1]} is missing or damaged in the archive" in told and "The database that was there serves again." in told, told[-2000:]
     assert sql("SELECT count(*) FROM public.kept") == "3" and sql("SELECT timeline_id FROM pg_control_checkpoint()") == before
     assert "exists" in ask("api.app.litefarm.org", "/login/user/nobody@example.org").text
-    assert ask("app.litefarm.org").status == 200
+    assert ask("app.litefarm.org").status == 200 and states(app) == serving
     assert app.run("ls -d /srv/litefarm/postgres/pgdata.restored").rc != 0
     assert "Nobody holds the deploy lock" in lab.playbook("playbooks/status.yml").output
 
