@@ -287,7 +287,23 @@ def test_a_backup_key_that_is_none(environment, value, sentence):
     assert one_problem(environment.play("preflight.yml")).startswith(sentence.format(vault=environment.vault))
 
 
-@pytest.mark.parametrize("given", ['{"new_database": false}', '{"postgres_new_database": "no"}'])
+def test_a_variable_of_the_command_line_in_an_inventory_is_refused(environment, world):
+    environment.set(**world, litefarm_force=True, force=True)
+    place = environment.folder / "group_vars" / "litefarm" / "test.yml"
+    told = "litefarm_force in %s has no effect there: remove it, and give it with option -e to the run that needs it." % place
+    assert one_problem(environment.play("preflight.yml")) == told
+
+
+@pytest.mark.parametrize(("given", "lost"), [({}, True), ({"new_database": True}, False), ({"litefarm_new_database": "true"}, False)])
+def test_only_the_command_line_allows_a_new_database(environment, given, lost):
+    """An inventory that says new_database would allow it for ever."""
+    environment.host(postgres_new_database=None, new_database=True)
+    process = environment.play("preflight.yml", "-e", json.dumps(given))
+    assert ("litefarmapp has no database in /srv/litefarm/postgres" in " ".join(problems(process))) == lost, process.stdout
+    assert lost or problems(process) == []
+
+
+@pytest.mark.parametrize("given", ['{"new_database": false}', '{"litefarm_new_database": false}', '{"postgres_new_database": "no"}'])
 def test_a_droplet_that_has_lost_its_database(environment, given):
     sentence = one_problem(environment.play("preflight.yml", "-e", given))
     told = "litefarmapp has no database in /srv/litefarm/postgres: mount the volume that has it, or bring it back with playbooks/restore.yml (docs"
