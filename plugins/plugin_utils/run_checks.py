@@ -18,7 +18,7 @@ from ansible import context
 from ansible.inventory.manager import InventoryManager
 from ansible.utils.vars import load_extra_vars
 
-from ansible_collections.litefarm.platform.plugins.plugin_utils import extra_variables, secret_rules
+from ansible_collections.litefarm.platform.plugins.plugin_utils import extra_variables, renamed, secret_rules
 from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import COLLECTION, available_roles, inventory_folders, report
 from ansible_collections.litefarm.platform.plugins.plugin_utils.droplet_rules import environment_problems
 from ansible_collections.litefarm.platform.plugins.plugin_utils.variables import SOURCE_FILES, Places, nearest, not_text, short_path, variable_files
@@ -187,7 +187,7 @@ def unknown_variable(name, names, known):
     # Without the prefix, which would make any two names alike.
     own = {each.removeprefix("litefarm_"): each for playbook in names for each in PLAYBOOKS[playbook].variables}
     close = difflib.get_close_matches(name.removeprefix("litefarm_"), own, n=1, cutoff=0.7)
-    meant = own[close[0]] if close else None
+    meant = renamed.VARIABLES.get(name) or (own[close[0]] if close else None)
     if not meant:
         meant = "litefarm_%s" % name if "litefarm_%s" % name in known else nearest(name, known, prefixes)
     others = ["playbooks/%s.yml" % playbook for playbook in PLAYBOOKS if extra_variables.full(name) in PLAYBOOKS[playbook].variables and playbook not in names]

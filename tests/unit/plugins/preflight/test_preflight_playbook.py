@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 import yaml
@@ -285,6 +286,29 @@ def test_an_environment_that_is_older_than_its_backups(environment):
 def test_a_backup_key_that_is_none(environment, value, sentence):
     environment.edit_vault(lambda secrets: secrets.update(vault_backup_encryption_key=secrets[value] if value else "short-enough"))
     assert one_problem(environment.play("preflight.yml")).startswith(sentence.format(vault=environment.vault))
+
+
+def test_old_names_of_an_inventory_are_refused_with_the_new_ones(environment, world, tmp_path):
+    """In a copy of the collection whose table has two renames."""
+    collection = tmp_path / "ansible_collections" / "litefarm" / "platform"
+    for name in ("plugins", "playbooks", "roles", "meta"):
+        shutil.copytree(REPO / name, collection / name)
+    shutil.copy(REPO / "galaxy.yml", collection)
+    table = collection / "plugins" / "plugin_utils" / "renamed.py"
+    text = table.read_text()
+    for kind, rename in (("VARIABLES", '"litefarm_old_size": "nginx_body_max_mb"'), ("GROUPS", '"old_edge": "edge"')):
+        assert text.count("%s: dict[str, str] = {" % kind) == 1
+        text = text.replace("%s: dict[str, str] = {" % kind, "%s: dict[str, str] = {%s, " % (kind, rename))
+    table.write_text(text)
+    environment.set(**world, litefarm_old_size=3)
+    (environment.folder / "old.yml").write_text("old_edge: {hosts: {%s: }}\n" % environment.droplet)
+    process = environment.play(collection / "playbooks" / "preflight.yml", env={"ANSIBLE_COLLECTIONS_PATH": str(tmp_path)})
+    assert process.returncode != 0
+    variables = environment.folder / "group_vars" / "litefarm" / "test.yml"
+    assert problems(process) == [
+        "The group old_edge in %s was renamed: write edge there." % (environment.folder / "old.yml"),
+        "The variable litefarm_old_size in %s was renamed: write nginx_body_max_mb there." % variables,
+    ], process.stdout
 
 
 def test_a_variable_of_the_command_line_in_an_inventory_is_refused(environment, world):
