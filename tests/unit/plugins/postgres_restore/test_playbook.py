@@ -37,7 +37,7 @@ def test_it_asks_after_it_has_said_what_is_lost_and_before_it_changes_anything()
 def test_a_copy_locks_and_stops_nothing():
     """A name that is given but empty must not become a restore."""
     assert PLAYS[1]["ansible.builtin.import_playbook"] == (
-        "{{ 'restore_copy.yml' if query('litefarm.platform.extra_var', 'litefarm_database') else 'restore_data.yml' }}"
+        "{{ 'restore_copy.yml' if litefarm_database is defined or database is defined else 'restore_data.yml' }}"
     )
     (play,) = COPY
     assert [key for task in play["tasks"] for key in task if "." in key] == ["litefarm.platform.postgres_restore", "ansible.builtin.debug"]

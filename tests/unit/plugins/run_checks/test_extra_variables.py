@@ -58,7 +58,9 @@ def test_the_playbooks_read_every_name_and_only_from_the_command_line():
     assert {name for path in FILES for name in READS.findall(path.read_text())} == NAMES
     # The inventory may say litefarm_new_secrets, too.
     names = {*SHORT_NAMES, *NAMES} - {"litefarm_new_secrets"}
-    assert {path.name: variables_of(path) & names for path in FILES if variables_of(path) & names} == {}
+    read = {path.name: variables_of(path) & names for path in FILES if variables_of(path) & names}
+    # Where the copy is imported, an inventory's variables are not known: the last test here tries it.
+    assert read == {"restore.yml": {"database", "litefarm_database"}}
 
 
 @pytest.fixture(name="read")
