@@ -201,8 +201,6 @@ class Lab:
             "docker_registry_mirrors": [endpoints["mirror"]],
             "nginx_acme_directory": endpoints["acme"],
             "litefarm_spaces_endpoint": endpoints["storage"],
-            # Every lab is a new environment; what is lost in it is no one's data.
-            "new_database": True,
         }
         # Those of earlier runs too: what they say about authorities and the repository may have changed.
         inventories = state / "inventory"

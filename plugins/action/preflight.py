@@ -14,9 +14,9 @@ except ImportError:
     x509 = serialization = None
 
 from ansible_collections.litefarm.platform.plugins.module_utils import object_storage
-from ansible_collections.litefarm.platform.plugins.plugin_utils import droplet_rules, secret_rules
+from ansible_collections.litefarm.platform.plugins.plugin_utils import droplet_rules, renamed, secret_rules
 from ansible_collections.litefarm.platform.plugins.plugin_utils import deployed_secrets
-from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import ControlNodeAction, evaluate, report
+from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import ControlNodeAction, evaluate, inventory_folders, report
 
 # The variables that name the application's buckets, and the one of the backups.
 BUCKETS = ("litefarm_private_bucket", "litefarm_public_bucket")
@@ -47,6 +47,7 @@ class ActionModule(ControlNodeAction):
         problems = droplet_rules.environment_problems(
             {host: hostvars[host].get("litefarm_environment") for host in droplets}, {host: hostvars[host].get("inventory_dir") for host in droplets}
         )
+        problems += renamed.group_problems(groups, inventory_folders(task_vars))
         problems += droplet_rules.group_problems(groups, requirements["needed_groups"], requirements["single_groups"], requirements.get("within_groups"))
         problems += secrets
         by_droplet = merge({host: (hostvars[host].get("litefarm_preflight") or {}).get("problems") or [] for host in task_vars["ansible_play_hosts_all"]})

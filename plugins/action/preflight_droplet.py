@@ -13,8 +13,9 @@ from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.parameters import remove_values
 from ansible.module_utils.parsing.convert_bool import boolean
+from ansible.utils.vars import load_extra_vars
 
-from ansible_collections.litefarm.platform.plugins.plugin_utils import droplet_rules, secret_rules
+from ansible_collections.litefarm.platform.plugins.plugin_utils import droplet_rules, extra_variables, renamed, secret_rules
 from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import COLLECTION, ControlNodeAction, available_roles, evaluate
 from ansible_collections.litefarm.platform.plugins.plugin_utils.variables import first_sentence, independent, misspelled, not_text, out_of_range, replaced, scattered
 
@@ -91,7 +92,10 @@ class ActionModule(ControlNodeAction):
         prefixes = ["%s_" % role for role in specs] + ["litefarm_", "vault_"]
         # A role's internal variables and results have two underscores.
         names = [name for name in task_vars if not MAGIC.match(name) and "__" not in name]
-        problems = misspelled(names, known, prefixes, places)
+        extra = load_extra_vars(self._loader)
+        problems = extra_variables.in_inventory(set(names) - known, extra, places)
+        problems += renamed.variable_problems(task_vars, places)
+        problems += misspelled(names, known | extra_variables.NAMES | set(renamed.VARIABLES), prefixes, places)
         variables = dict(defaults, **task_vars)
         templar = self._templar.copy_with_new_env(available_variables=variables)
         silent = {secret["name"] for secret in arguments["secrets"]}

@@ -38,7 +38,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: It is shown as tables
+- name: Show the tables
   litefarm.platform.status:
     services: [api, export_scheduler, webapp]
     ledger: "{{ litefarm_deployment }}"

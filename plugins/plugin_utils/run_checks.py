@@ -18,7 +18,7 @@ from ansible import context
 from ansible.inventory.manager import InventoryManager
 from ansible.utils.vars import load_extra_vars
 
-from ansible_collections.litefarm.platform.plugins.plugin_utils import secret_rules
+from ansible_collections.litefarm.platform.plugins.plugin_utils import extra_variables, renamed, secret_rules
 from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import COLLECTION, available_roles, inventory_folders, report
 from ansible_collections.litefarm.platform.plugins.plugin_utils.droplet_rules import environment_problems
 from ansible_collections.litefarm.platform.plugins.plugin_utils.variables import SOURCE_FILES, Places, nearest, not_text, short_path, variable_files
@@ -39,24 +39,24 @@ class Playbook(t.NamedTuple):
 
 
 # What an environment does not have yet, or has lost for good.
-FIRST_TIME = {"new_database": "bool", "new_secrets": "bool"}
-# The only list of these names: a new one is added here, and is refused in every other playbook.
+FIRST_TIME = {"litefarm_new_database": "bool", "litefarm_new_secrets": "bool"}
+# Which playbook reads which of extra_variables.NAMES: one that is not listed for a playbook is refused there.
 PLAYBOOKS = {
-    "backup": Playbook({"type": "text", "litefarm_name": "text"}),
-    "backups": Playbook({"key_file": "text"}, only_looks=True),
+    "backup": Playbook({"litefarm_type": "text", "litefarm_name": "text"}),
+    "backups": Playbook({"litefarm_key_file": "text"}, only_looks=True),
     "build": Playbook({}, ["vars/images.yml"]),
-    "deploy": Playbook({"force": "bool"}, PREFLIGHT),
-    "maintenance": Playbook({"state": "switch", "message": "text"}),
+    "deploy": Playbook({"litefarm_force": "bool"}, PREFLIGHT),
+    "maintenance": Playbook({"litefarm_state": "switch", "litefarm_message": "text"}),
     "preflight": Playbook(FIRST_TIME, PREFLIGHT),
-    "recover": Playbook({"confirm": "text", "cluster": "text", **FIRST_TIME}, PREFLIGHT),
-    "restore": Playbook({"to": "text", "confirm": "text", "cluster": "text", "database": "text"}, PREFLIGHT),
-    "rollback": Playbook({"to": "text", "force": "bool"}, PREFLIGHT),
-    "rotate": Playbook({"secret": "text", "finish": "bool", "force": "bool"}, PREFLIGHT),
-    "secrets": Playbook({"new_secrets": "bool"}),
-    "site": Playbook({"force": "bool", **FIRST_TIME}, PREFLIGHT),
+    "recover": Playbook({"litefarm_confirm": "text", "litefarm_cluster": "text", **FIRST_TIME}, PREFLIGHT),
+    "restore": Playbook({"litefarm_to": "text", "litefarm_confirm": "text", "litefarm_cluster": "text", "litefarm_database": "text"}, PREFLIGHT),
+    "rollback": Playbook({"litefarm_to": "text", "litefarm_force": "bool"}, PREFLIGHT),
+    "rotate": Playbook({"litefarm_secret": "text", "litefarm_finish": "bool", "litefarm_force": "bool"}, PREFLIGHT),
+    "secrets": Playbook({"litefarm_new_secrets": "bool"}),
+    "site": Playbook({"litefarm_force": "bool", **FIRST_TIME}, PREFLIGHT),
     "status": Playbook({}, only_looks=True),
     "storage": Playbook({}, ["vars/storage.yml"]),
-    "unlock": Playbook({"migrations": "bool"}),
+    "unlock": Playbook({"litefarm_migrations": "bool"}),
     "verify": Playbook({}, ["vars/verify.yml"], only_looks=True),
 }
 
@@ -169,8 +169,10 @@ def extra_problems(extra, names, loader, folders):
         )
     given = [name for name in extra if name != "_raw_params" and not name.startswith("ansible_")]
     own = {name: kind for playbook in names or PLAYBOOKS for name, kind in PLAYBOOKS[playbook].variables.items()}
-    problems += [not_text(name, "option -e", extra[name]) for name in given if own.get(name) == "text" and not isinstance(extra[name], str)]
-    unknown = [name for name in given if name not in own]
+    problems += extra_variables.given_twice(extra)
+    texts = [name for name in given if own.get(extra_variables.full(name)) == "text"]
+    problems += [not_text(name, "option -e", extra[name]) for name in texts if not isinstance(extra[name], str)]
+    unknown = [name for name in given if extra_variables.full(name) not in own]
     if unknown:
         known = known_variables(loader, names or PLAYBOOKS, unknown) | names_in_expressions(folders)
         found = [unknown_variable(name, names, known | set(own)) for name in unknown if name not in known]
@@ -182,11 +184,13 @@ def extra_problems(extra, names, loader, folders):
 def unknown_variable(name, names, known):
     """A sentence, and the variable that was probably meant."""
     prefixes = ["%s_" % role for role in available_roles()] + ["litefarm_", "vault_"]
-    own = [each for playbook in names for each in PLAYBOOKS[playbook].variables]
-    meant = (difflib.get_close_matches(name, own, n=1, cutoff=0.7) or [None])[0]
+    # Without the prefix, which would make any two names alike.
+    own = {each.removeprefix("litefarm_"): each for playbook in names for each in PLAYBOOKS[playbook].variables}
+    close = difflib.get_close_matches(name.removeprefix("litefarm_"), own, n=1, cutoff=0.7)
+    meant = renamed.VARIABLES.get(name) or (own[close[0]] if close else None)
     if not meant:
         meant = "litefarm_%s" % name if "litefarm_%s" % name in known else nearest(name, known, prefixes)
-    others = ["playbooks/%s.yml" % playbook for playbook in PLAYBOOKS if name in PLAYBOOKS[playbook].variables and playbook not in names]
+    others = ["playbooks/%s.yml" % playbook for playbook in PLAYBOOKS if extra_variables.full(name) in PLAYBOOKS[playbook].variables and playbook not in names]
     advice = "leave it out, or correct its name"
     if others:
         advice = "it belongs to %s, so leave it out here" % " and ".join(others)

@@ -56,7 +56,10 @@ def link_inventory(own: Path, written: Path, folder: Path) -> None:
 def bring(environment: str) -> None:
     """Gets the earlier checkout, with an inventory for the lab's droplets."""
     unpack(UPGRADE["commit"], CHECKOUT)
-    link_inventory(CHECKOUT / "inventories" / environment, Path(lab.inventory(environment)), Path(lab.inventory(environment, CHECKOUT)))
+    folder = Path(lab.inventory(environment, CHECKOUT))
+    link_inventory(CHECKOUT / "inventories" / environment, Path(lab.inventory(environment)), folder)
+    # The earlier preflight.yml refuses a variable that its roles do not have.
+    (folder / "group_vars" / "litefarm" / "new_database.yml").unlink()
 
 
 def vault(environment: str) -> Path:

@@ -54,7 +54,7 @@ class Environment:
             "ansible_python_interpreter": sys.executable,
             "litefarm_private_address": "127.0.0.1",
             # This machine has no database, and a new environment need not have one.
-            "new_database": True,
+            "postgres_new_database": "{{ litefarm_new_database | default(new_database | default(true)) }}",
         }
         path = self.folder / "host_vars" / ("%s.yml" % (name or self.droplet))
         path.parent.mkdir(exist_ok=True)

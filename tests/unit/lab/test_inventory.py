@@ -8,6 +8,7 @@ import yaml
 from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.vault import VaultLib, VaultSecret
+from ansible.template import Templar
 from ansible.vars.manager import VariableManager
 from lab.errors import LabError
 from lab.inventory import Overlay, droplets_of, supplied_secrets
@@ -60,6 +61,13 @@ def test_the_lab_s_addresses_and_endpoints_win_and_the_rest_is_the_real_inventor
     assert found["litefarm_environment"] == "production"
     assert found["ansible_host"] == "10.1.1.11"
     assert found["litefarm_private_address"] == "10.1.2.11"
+
+
+@pytest.mark.parametrize(("given", "value"), [({}, True), ({"new_database": False}, False), ({"litefarm_new_database": False}, False)])
+def test_a_lab_may_get_a_database_unless_the_command_line_refuses_it(overlay, keys, given, value):
+    write(overlay, keys, {})
+    found = variables(overlay, "litefarmapp")
+    assert Templar(loader=DataLoader(), variables={**found, **given}).template(found["postgres_new_database"]) is value
 
 
 def test_host_keys_are_checked(overlay, keys, settings):
@@ -137,7 +145,7 @@ def test_files_that_left_the_real_inventory_leave_the_overlay(overlay, keys):
 
 def test_certificates_stay_readable(overlay, keys):
     write(overlay, keys, {"litefarm_ca_certificates": {"lab": "-----BEGIN\nabc\n-----END\n"}})
-    path = next(path for path in overlay.group_vars.glob("*.yml") if not path.is_symlink())
+    path = overlay.group_vars / "overlay.yml"
     assert "  lab: |\n    -----BEGIN\n    abc\n" in path.read_text()
     assert yaml.safe_load(path.read_text())["litefarm_ca_certificates"]["lab"] == "-----BEGIN\nabc\n-----END\n"
 

@@ -36,7 +36,9 @@ def test_it_asks_after_it_has_said_what_is_lost_and_before_it_changes_anything()
 
 def test_a_copy_locks_and_stops_nothing():
     """A name that is given but empty must not become a restore."""
-    assert PLAYS[1]["ansible.builtin.import_playbook"] == "{{ 'restore_copy.yml' if database is defined else 'restore_data.yml' }}"
+    assert PLAYS[1]["ansible.builtin.import_playbook"] == (
+        "{{ 'restore_copy.yml' if litefarm_database is defined or database is defined else 'restore_data.yml' }}"
+    )
     (play,) = COPY
     assert [key for task in play["tasks"] for key in task if "." in key] == ["litefarm.platform.postgres_restore", "ansible.builtin.debug"]
     assert play["tasks"][0]["litefarm.platform.postgres_restore"]["state"] == "copied"
@@ -63,7 +65,7 @@ def test_the_plan_of_a_copy_and_of_a_restore():
     plan = dict(target="latest", resumes="", restores_to="12:00", backup="F", backup_name="", backup_time="11:00", archived_until="11:59",
                 size_mb=1, needed_mb=2, free_mb=3, cluster="7", clusters=["7"], lost=["All."])  # fmt: skip
     given = {"restore_plan": plan, "restore_options": {"database": "litefarm"}}
-    restored, copied = rendered(show, **given), rendered(show, **given, database="litefarm_before")
+    restored, copied = (rendered(show, **given, restore_copies=bool(name), restore_copy_to=name) for name in ("", "litefarm_before"))
     assert restored[0].startswith("Brings back the database as of 12:00, from backup F of 11:00") and restored[-1] == "Lost: All."
     assert copied[0].startswith("Copies litefarm into a new database litefarm_before beside it, as of 12:00, from backup F of 11:00")
     assert copied[-1] == "Nothing is stopped, replaced or lost."
@@ -79,8 +81,8 @@ def test_the_plan_of_a_copy_and_of_a_restore():
 )
 def test_the_command_that_a_person_copies(to, cluster, command):
     variables = yaml.safe_load((REPO / "playbooks" / "vars" / "restore.yml").read_text())
-    given = {name: trust_as_template(variables[name]) for name in ("restore_to", "restore_quoted", "restore_again")}
-    templar = Templar(loader=DataLoader(), variables={**given, "to": to, "cluster": cluster, "litefarm_environment": "production"})
+    given = {name: trust_as_template(variables[name]) for name in ("restore_quoted", "restore_again")}
+    templar = Templar(loader=DataLoader(), variables={**given, "restore_to": to, "restore_cluster": cluster, "litefarm_environment": "production"})
     assert templar.template(given["restore_again"]) == command
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 import yaml
@@ -287,7 +288,46 @@ def test_a_backup_key_that_is_none(environment, value, sentence):
     assert one_problem(environment.play("preflight.yml")).startswith(sentence.format(vault=environment.vault))
 
 
-@pytest.mark.parametrize("given", ['{"new_database": false}', '{"postgres_new_database": "no"}'])
+def test_old_names_of_an_inventory_are_refused_with_the_new_ones(environment, world, tmp_path):
+    """In a copy of the collection whose table has two renames."""
+    collection = tmp_path / "ansible_collections" / "litefarm" / "platform"
+    for name in ("plugins", "playbooks", "roles", "meta"):
+        shutil.copytree(REPO / name, collection / name)
+    shutil.copy(REPO / "galaxy.yml", collection)
+    table = collection / "plugins" / "plugin_utils" / "renamed.py"
+    text = table.read_text()
+    for kind, rename in (("VARIABLES", '"litefarm_old_size": "nginx_body_max_mb"'), ("GROUPS", '"old_edge": "edge"')):
+        assert text.count("%s: dict[str, str] = {" % kind) == 1
+        text = text.replace("%s: dict[str, str] = {" % kind, "%s: dict[str, str] = {%s, " % (kind, rename))
+    table.write_text(text)
+    environment.set(**world, litefarm_old_size=3)
+    (environment.folder / "old.yml").write_text("old_edge: {hosts: {%s: }}\n" % environment.droplet)
+    process = environment.play(collection / "playbooks" / "preflight.yml", env={"ANSIBLE_COLLECTIONS_PATH": str(tmp_path)})
+    assert process.returncode != 0
+    variables = environment.folder / "group_vars" / "litefarm" / "test.yml"
+    assert problems(process) == [
+        "The group old_edge in %s was renamed: write edge there." % (environment.folder / "old.yml"),
+        "The variable litefarm_old_size in %s was renamed: write nginx_body_max_mb there." % variables,
+    ], process.stdout
+
+
+def test_a_variable_of_the_command_line_in_an_inventory_is_refused(environment, world):
+    environment.set(**world, litefarm_force=True, force=True)
+    place = environment.folder / "group_vars" / "litefarm" / "test.yml"
+    told = "litefarm_force in %s has no effect there: remove it, and give it with option -e to the run that needs it." % place
+    assert one_problem(environment.play("preflight.yml")) == told
+
+
+@pytest.mark.parametrize(("given", "lost"), [({}, True), ({"new_database": True}, False), ({"litefarm_new_database": "true"}, False)])
+def test_only_the_command_line_allows_a_new_database(environment, given, lost):
+    """An inventory that says new_database would allow it for ever."""
+    environment.host(postgres_new_database=None, new_database=True)
+    process = environment.play("preflight.yml", "-e", json.dumps(given))
+    assert ("litefarmapp has no database in /srv/litefarm/postgres" in " ".join(problems(process))) == lost, process.stdout
+    assert lost or problems(process) == []
+
+
+@pytest.mark.parametrize("given", ['{"new_database": false}', '{"litefarm_new_database": false}', '{"postgres_new_database": "no"}'])
 def test_a_droplet_that_has_lost_its_database(environment, given):
     sentence = one_problem(environment.play("preflight.yml", "-e", given))
     told = "litefarmapp has no database in /srv/litefarm/postgres: mount the volume that has it, or bring it back with playbooks/restore.yml (docs"

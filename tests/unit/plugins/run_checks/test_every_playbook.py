@@ -118,10 +118,14 @@ def test_an_inventory_without_droplets_and_a_limit_that_leaves_none_are_no_succe
         ("deploy.yml", {"rollout_failed": False}, "reads no variable rollout_failed"),
         ("deploy.yml", {"litefarm_release": {}}, "reads no variable litefarm_release"),
         ("site.yml", {"groups": {}}, "reads no variable groups"),
+        ("deploy.yml", {"litefarm_to": "v1"}, "which option -e gives: it belongs to playbooks/restore.yml and playbooks/rollback.yml, so leave it out here."),
+        ("deploy.yml", {"litefarm_forse": True}, "reads no variable litefarm_forse, which option -e gives: write litefarm_force if that is meant"),
+        ("rollback.yml", {"litefarm_to": 3.10}, "litefarm_to in option -e is read as the number 3.1 and not as text"),
+        ("rollback.yml", {"to": "v1", "litefarm_to": "v2"}, "Option -e has to and litefarm_to, which are the same: give litefarm_to alone."),
         ("rollback.yml", {"to": 3.10}, "to in option -e is read as the number 3.1 and not as text, which may have changed it: put it in quotes"),
         ("restore.yml", {"to": 2026}, "to in option -e is read as the number 2026 and not as text"),
         ("restore.yml", {"confirm": True}, "confirm in option -e is read as true and not as text"),
-        ("backup.yml", {"name": "x"}, "reads no variable name"),
+        ("backup.yml", {"name": "x"}, "reads no variable name, which option -e gives: write litefarm_name if that is meant"),
         ("rotate.yml", {"secret": True}, "secret in option -e is read as true and not as text"),
         ("maintenance.yml", {"state": "on", "message": 14}, "message in option -e is read as the number 14 and not as text"),
     ],
@@ -132,7 +136,7 @@ def test_a_variable_of_the_command_line(environment, playbook, given, sentence):
 
 def test_a_file_of_variables_is_looked_at_too(environment, tmp_path):
     (tmp_path / "given.yml").write_text("forse: true\n")
-    assert "playbooks/deploy.yml reads no variable forse, which option -e gives: write force" in refused(
+    assert "playbooks/deploy.yml reads no variable forse, which option -e gives: write litefarm_force" in refused(
         environment.play("deploy.yml", "-e", "@%s" % (tmp_path / "given.yml"))
     )
 
