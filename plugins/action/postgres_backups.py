@@ -31,7 +31,14 @@ class ActionModule(ActionBase):
             newest = boolean(self._task.args.get("newest", False), strict=False)
             for line in newest_lines(result) if newest else lines(result):
                 display.display(line)
+            result.update(unreadable(result))
         return result
+
+
+def unreadable(result):
+    """That the backups of the database in place cannot be read is a failure; what other clusters have left behind is not."""
+    found = [cluster["problem"] for cluster in result["clusters"] if cluster["in_place"] and cluster["problem"]]
+    return {"failed": True, "msg": found[0]} if found else {}
 
 
 def newest_lines(result):

@@ -13,7 +13,8 @@ short_description: List the backups of PostgreSQL in the object storage
 version_added: 0.1.0
 description:
   - Says which backups the archive of the role P(litefarm.platform.postgres#role) has, of each cluster in the bucket, and to which times the database can
-    be restored. Prints it as a table. Changes nothing; it starts a container of its own and removes it again.
+    be restored. Prints it as a table, and fails if the archive of the cluster in place cannot be read. Changes nothing; it starts a container of its own
+    and removes it again.
 author:
   - LiteFarm platform maintainers (@LiteFarmOrg)
 extends_documentation_fragment:

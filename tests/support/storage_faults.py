@@ -18,7 +18,7 @@ def storage_fault(fault: str, bucket: str = "") -> Iterator[None]:
 
     Args:
         fault: refuse (no answer, the connection is closed), hang (no answer for 120 s), slow_down (503 SlowDown), forbid_put (403 for
-            what writes) or truncate (half of what is read).
+            what writes), truncate (half of what is read) or clock (20 minutes ahead, so that no signature is of its time).
         bucket: how the names of the buckets begin that it concerns; empty for all requests.
     """
     lab("storage-fault", fault, "--bucket", bucket)

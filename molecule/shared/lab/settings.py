@@ -60,7 +60,7 @@ READ_ONLY_KEYS = {environment: f"{environment}-read-only" for environment in BUC
 SPARE_KEY = "spare"
 
 # What storage-fault can have the object storage do.
-FAULTS = ("none", "refuse", "hang", "slow_down", "forbid_put", "truncate")
+FAULTS = ("none", "refuse", "hang", "slow_down", "forbid_put", "truncate", "clock")
 
 
 def environment_of(droplet: Droplet) -> str | None:

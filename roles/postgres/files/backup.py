@@ -32,9 +32,9 @@ def problem(kind: str, code: int, output: str) -> str:
     """Why it failed, or nothing. A verification ends with 0 also when it has found damage: only its text says so."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     if code:
-        # The cipher's complaints may be binary.
-        line = next((line for line in lines if "ERROR" in line), lines[-1] if lines else f"exit {code}")
-        return re.sub(r"^.*ERROR: \[\d+\]: ", "", line)[:500]
+        # The reason may be in the lines that follow, such as the object storage's answer.
+        first = next((number for number, line in enumerate(lines) if "ERROR" in line), len(lines) - 1)
+        return re.sub(r"^.*ERROR: \[\d+\]: ", "", "\n".join(lines[first:]) if lines else f"exit {code}")[:4000]
     if kind == "verify" and "status: ok" not in lines:
         return "; ".join(line for line in lines if "status" in line or "invalid" in line or "missing" in line)[:500] or "the verification says nothing"
     return ""
@@ -78,7 +78,7 @@ def main() -> int:
     result = take(arguments.kind, arguments.name)
     what = "verification of the archive" if arguments.kind == "verify" else f"{arguments.kind} backup"
     if result["result"] == "failed":
-        print(f"<3>The {what} failed: {result['message']}", file=sys.stderr)
+        print(f"<3>The {what} failed: {' '.join(result['message'].split())}", file=sys.stderr)
         return 1
     print(f"The {what} took {result['seconds']} s.")
     return 0

@@ -107,6 +107,12 @@ def test_other_requests_are_not(change, code):
     assert refusal.value.code == code
 
 
+def test_a_request_for_another_region_is_refused(gate, storage):
+    assert ask(gate, "GET", "/ours", "OURS", region="ams3") == ("400", "AuthorizationHeaderMalformed")
+    assert not storage.requests
+    assert ask(gate, "GET", "/ours", "OURS", region="us-east-1") == ("200", "")
+
+
 def test_an_old_request_is_refused():
     with pytest.raises(Refusal, match="RequestTimeTooSkewed"):
         signer(amazon(*EXAMPLES["range"]), AMAZON, AMAZON_TIME + datetime.timedelta(minutes=16))
@@ -134,14 +140,14 @@ def gate(storage):
     return Gate(storage, ENDPOINT, KEYS, lambda bucket, key: (bucket, key) == ("theirs", "public picture.jpg"), Faults(TOKEN, 30, at_once=2), lambda: NOW)
 
 
-def answer_of(gate, method, uri, key=None, body=b"", payload=None, host=ENDPOINT, secret=None, **headers):
+def answer_of(gate, method, uri, key=None, body=b"", payload=None, host=ENDPOINT, secret=None, region="nyc3", **headers):
     """The status and the pieces of the answer to a request that is signed with a key."""
     headers = {"host": host, **{name.replace("_", "-"): value for name, value in headers.items()}}
     if key:
         payload = payload or hashlib.sha256(body).hexdigest()
         headers |= {"x-amz-date": NOW.strftime("%Y%m%dT%H%M%SZ"), "x-amz-content-sha256": payload}
         path, _mark, query = uri.partition("?")
-        claim = Claim(key, (NOW.strftime("%Y%m%d"), "nyc3", "s3"), headers["x-amz-date"], tuple(sorted(headers)), "", payload)
+        claim = Claim(key, (NOW.strftime("%Y%m%d"), region, "s3"), headers["x-amz-date"], tuple(sorted(headers)), "", payload)
         signed = signature._signature(Request(method, path, query, headers), claim, secret or KEYS[key].secret)
         headers["authorization"] = (
             f"AWS4-HMAC-SHA256 Credential={key}/{'/'.join(claim.scope)}/aws4_request, SignedHeaders={';'.join(claim.signed)}, Signature={signed}"
@@ -267,6 +273,14 @@ def test_slow_down(gate, storage, method, status):
 def test_forbid_put(gate, method, status):
     control(gate, {"fault": "forbid_put"})
     assert ask(gate, method, "/ours/x", "OURS") == (status, "AccessDenied" if status == "403" else "")
+
+
+@pytest.mark.parametrize("method, code", [("GET", "RequestTimeTooSkewed"), ("HEAD", "")])
+def test_a_clock_that_is_ahead(gate, storage, method, code):
+    control(gate, {"fault": "clock", "bucket": "our"})
+    assert ask(gate, method, "/ours/x", "OURS") == ("403", code)
+    assert storage.requests == []
+    assert ask(gate, method, "/shared/x", "OURS") == ("200", "")
 
 
 @pytest.mark.parametrize("host, uri", [(ENDPOINT, "/ours/x"), (f"ours.{ENDPOINT}", "/x"), (ENDPOINT, "/"), (ENDPOINT, "/ours")])

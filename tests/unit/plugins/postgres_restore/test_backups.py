@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from ansible_collections.litefarm.platform.plugins.action.postgres_backups import lines, newest_lines
+from ansible_collections.litefarm.platform.plugins.action.postgres_backups import lines, newest_lines, unreadable
 from ansible_collections.litefarm.platform.plugins.module_utils.postgres_archive import ArchiveError, credentials_with_key
 
 from . import fakes
@@ -62,6 +62,15 @@ def test_an_archive_that_cannot_be_read_does_not_hide_the_others(droplet, monkey
     monkeypatch.setattr(broken, "info", lambda: "?")
     clusters = {one["cluster"]: one for one in droplet.restore().survey()}
     assert clusters[OTHER]["problem"] and not clusters[fakes.CLUSTER]["problem"]
+
+
+def test_only_the_archive_of_the_cluster_in_place_has_to_be_readable(droplet, monkeypatch):
+    droplet.buckets[OTHER] = fakes.Bucket(OTHER)
+    monkeypatch.setattr(droplet.buckets[OTHER], "info", lambda: "?")
+    assert unreadable(surveyed(droplet)) == {}
+    monkeypatch.setattr(droplet.buckets[fakes.CLUSTER], "info", lambda: "?")
+    found = unreadable(surveyed(droplet))
+    assert found["failed"] and found["msg"].startswith("pgBackRest gives no list of backups")
 
 
 def test_it_leaves_nothing_and_needs_no_folder(droplet):

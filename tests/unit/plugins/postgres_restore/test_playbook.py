@@ -84,3 +84,28 @@ def test_the_command_that_a_person_copies(to, cluster, command):
     given = {name: trust_as_template(variables[name]) for name in ("restore_quoted", "restore_again")}
     templar = Templar(loader=DataLoader(), variables={**given, "restore_to": to, "restore_cluster": cluster, "litefarm_environment": "production"})
     assert templar.template(given["restore_again"]) == command
+
+
+def test_only_the_release_that_served_is_started_again():
+    """Previous releases lie beside it, and two of them had the same port: a second one would not start."""
+    opened = DATABASE[names(DATABASE).index("Open again with the database that was there")]
+    assert opened["block"][0]["ansible.builtin.command"] == "docker start api"
+    condition = opened["block"][0]["when"][0]
+    for found, starts in ((["api", "api.previous.1"], True), (["api.previous.1"], False), (None, False)):
+        listed = {} if found is None else {"stdout_lines": found}
+        assert rendered("{{ %s }}" % condition, restore_api=listed) is starts
+
+
+def test_a_droplet_that_stays_closed_is_named_and_the_lock_is_given_back():
+    opened = DATABASE[names(DATABASE).index("Open again with the database that was there")]
+    assert names(opened["always"]) == ["Give the lock back", "Report why the database is not restored"]
+    variables = yaml.safe_load((REPO / "playbooks" / "vars" / "restore.yml").read_text())
+    given = {"ansible_play_hosts_all": ["first", "other"], "restore_droplet": "first"}
+    for closed, told in (({}, ""), ({"restore_closed": True}, "other could not be opened, see above")):
+        hosts = {
+            "first": {"inventory_hostname": "first", "restore_failure": "Why.", "restore_abandoned": {"serving": True}},
+            "other": {"inventory_hostname": "other", **closed},
+        }
+        droplets = rendered(variables["restore_closed_droplets"], hostvars=hosts, **given)
+        message = rendered(opened["always"][1]["ansible.builtin.fail"]["msg"], hostvars=hosts, restore_closed_droplets=droplets, **given)
+        assert "Why. The database that was there serves again." in message and told in message and ("could not be opened" in message) is bool(closed)

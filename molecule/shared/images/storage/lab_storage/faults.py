@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import datetime
 import errno
 import hmac
 import json
@@ -15,7 +16,9 @@ from dataclasses import asdict, dataclass
 from .signature import Refusal
 
 TOKEN_HEADER = "x-lab-token"
-FAULTS = ("none", "refuse", "hang", "slow_down", "forbid_put", "truncate")
+FAULTS = ("none", "refuse", "hang", "slow_down", "forbid_put", "truncate", "clock")
+# More than the 15 minutes that a signature may be off.
+_CLOCK_ERROR = datetime.timedelta(minutes=20)
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,11 @@ class Faults:
         if active.fault in ("refuse", "hang"):
             raise _closed()
         return active.fault == "truncate" and method == "GET"
+
+    def clock_error(self, bucket: str) -> datetime.timedelta:
+        """How far the storage's clock is ahead of its clients'."""
+        active = self._active
+        return _CLOCK_ERROR if active.fault == "clock" and bucket.startswith(active.bucket) else datetime.timedelta()
 
     def _wait(self, ended: threading.Event) -> None:
         if self._room.acquire(blocking=False):

@@ -87,7 +87,7 @@ class Gate:
         if request.method == "OPTIONS":
             return
         bucket, key = _split(path)
-        name = signer(request, {name: key.secret for name, key in self.keys.items()}, self.now())
+        name = signer(request, {name: key.secret for name, key in self.keys.items()}, self._clock(bucket), self.endpoint.partition(".")[0])
         if name is None:
             if request.method in ("GET", "HEAD") and key and self.is_public(bucket, key):
                 return
@@ -101,6 +101,9 @@ class Gate:
         for wanted in buckets:
             if not wanted.startswith(self.keys[name].buckets):
                 raise Refusal("403 Forbidden", "AccessDenied", f"{wanted} is not a bucket of this access key.")
+
+    def _clock(self, bucket: str) -> datetime.datetime:
+        return self.now() + self.faults.clock_error(bucket)
 
 
 def readable_by_all(policy: Mapping | None, bucket: str, key: str) -> bool | None:

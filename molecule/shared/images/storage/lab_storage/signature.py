@@ -16,6 +16,8 @@ from urllib.parse import quote, unquote_to_bytes
 ALGORITHM, UNSIGNED, TRAILER = "AWS4-HMAC-SHA256", "UNSIGNED-PAYLOAD", "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
 _SKEW = datetime.timedelta(minutes=15)
 _LONGEST_LINK = 7 * 24 * 3600
+# What clients sign with that know of no regions.
+ANY_REGION = "us-east-1"
 
 
 class Refusal(Exception):
@@ -53,14 +55,16 @@ class Claim:
     expires: int | None = None
 
 
-def signer(request: Request, secrets: Mapping[str, str], now: datetime.datetime) -> str | None:
-    """The access key that the request is signed with; None if it is not signed at all."""
+def signer(request: Request, secrets: Mapping[str, str], now: datetime.datetime, region: str = ANY_REGION) -> str | None:
+    """The access key that the request is signed with, for this region; None if it is not signed at all."""
     claim = _claim(request)
     if claim is None:
         return None
     secret = secrets.get(claim.access_key_id)
     if secret is None:
         raise Refusal("403 Forbidden", "InvalidAccessKeyId", "There is no such access key.")
+    if claim.scope[1] not in (region, ANY_REGION):
+        raise Refusal("400 Bad Request", "AuthorizationHeaderMalformed", f"The region '{claim.scope[1]}' is wrong; expecting '{region}'.")
     _check_time(claim, now)
     unsigned = sorted(name for name in request.headers if name.startswith("x-amz-") and name not in claim.signed)
     if unsigned or "host" not in claim.signed:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the litefarm.platform authors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An archive that cannot be used, or not to its end: one sentence says so, and the database that was there serves on."""
+"""An archive that cannot be used, or not to its end: one sentence says so, and what was there serves on. Runs after releases, which keep containers."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 from tests.support import lab
 from tests.support.archive import Archive, configured
 from tests.support.database import sql, wait_until_archived
+from tests.support.storage_faults import storage_fault
 
 APP = "litefarmapp"
 NIGHTLY = bool(os.environ.get("LITEFARM_NIGHTLY"))
@@ -47,16 +48,22 @@ def segments(app):
     sql("DROP TABLE public.kept")
 
 
+def states(app):
+    """Every container of the droplet, and whether it runs."""
+    return dict(line.split() for line in app.check_output("docker ps --all --format '{{.Names}} {{.State}}'").splitlines())
+
+
 @pytest.mark.parametrize("harm", HARMS)
 def test_wal_that_is_not_whole_is_not_taken_for_the_end(app, archive, segments, ask, harm):
     """Trap 2: left to itself, the server promotes where the WAL stops, and everything after that is gone."""
-    before = sql("SELECT timeline_id FROM pg_control_checkpoint()")
+    before, serving = sql("SELECT timeline_id FROM pg_control_checkpoint()"), states(app)
+    assert sum(name.startswith("api.previous.") for name in serving) > 1
     with getattr(archive, harm)(archive.find("/archive/", segments[1])):
         told = restore("-e", "confirm=production")
     assert f"WAL segment {segments[1]} is missing or damaged in the archive" in told and "The database that was there serves again." in told, told[-2000:]
     assert sql("SELECT count(*) FROM public.kept") == "3" and sql("SELECT timeline_id FROM pg_control_checkpoint()") == before
     assert "exists" in ask("api.app.litefarm.org", "/login/user/nobody@example.org").text
-    assert ask("app.litefarm.org").status == 200
+    assert ask("app.litefarm.org").status == 200 and states(app) == serving
     assert app.run("ls -d /srv/litefarm/postgres/pgdata.restored").rc != 0
     assert "Nobody holds the deploy lock" in lab.playbook("playbooks/status.yml").output
 
@@ -77,12 +84,20 @@ def test_a_damaged_backup_is_found_before_it_is_needed(app, archive, segments):
     [
         ({"cipher_pass": "wrong"}, "The encryption key does not fit this archive"),
         ({"s3_bucket": "litefarm-beta-backups"}, "The object storage refuses the key for the bucket"),
-        ({"s3_key_secret": "another"}, "The object storage refuses the key for the bucket"),
+        ({"s3_key_secret": "another"}, "The secret does not fit the access key"),
+        ({"s3_region": "ams3"}, "The object storage is asked with a wrong region"),
     ],
 )
 def test_an_archive_that_cannot_be_asked_is_named_before_anything_is_changed(app, values, told):
     with configured(**values):
         assert told in restore()
+
+
+def test_clocks_that_differ_are_named(app):
+    with storage_fault("clock"):
+        assert "The droplet's clock is more than 15 min away from the object storage's" in restore()
+        backup = lab.playbook("playbooks/backup.yml")
+    assert backup.status != 0 and "No backup was taken. The droplet's clock is more than 15 min away" in " ".join(backup.output.split()).replace("''", "'")
 
 
 def test_a_server_that_was_started_by_hand_is_not_robbed_of_its_data(app, ask):
