@@ -20,14 +20,14 @@ def variable_problems(names, places, renamed=None):
     """Sentences about variables that have their old names."""
     table = VARIABLES if renamed is None else renamed
     found = sorted(set(names) & set(table))
-    return ["The variable %s in %s was renamed: write %s there." % (name, places.of(name), table[name]) for name in found]
+    return ["The variable %s in %s is called %s now: rename it there." % (name, places.of(name), table[name]) for name in found]
 
 
 def group_problems(groups, folders, renamed=None):
     """Sentences about groups that have their old names."""
     table = GROUPS if renamed is None else renamed
     found = sorted(set(groups) & set(table))
-    return ["The group %s in %s was renamed: write %s there." % (name, _group_places(name, folders), table[name]) for name in found]
+    return ["The group %s in %s is called %s now: rename it there." % (name, _group_places(name, folders), table[name]) for name in found]
 
 
 def _group_places(group, folders):

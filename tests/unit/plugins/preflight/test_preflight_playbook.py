@@ -306,8 +306,8 @@ def test_old_names_of_an_inventory_are_refused_with_the_new_ones(environment, wo
     assert process.returncode != 0
     variables = environment.folder / "group_vars" / "litefarm" / "test.yml"
     assert problems(process) == [
-        "The group old_edge in %s was renamed: write edge there." % (environment.folder / "old.yml"),
-        "The variable litefarm_old_size in %s was renamed: write nginx_body_max_mb there." % variables,
+        "The group old_edge in %s is called edge now: rename it there." % (environment.folder / "old.yml"),
+        "The variable litefarm_old_size in %s is called nginx_body_max_mb now: rename it there." % variables,
     ], process.stdout
 
 

@@ -33,9 +33,9 @@ def fixture_inventory(tmp_path):
 def test_an_old_variable_is_told_with_its_file_and_its_new_name(inventory):
     places = Places([str(inventory)], extra_names={"nginx_gone": 1})
     assert renamed.variable_problems(["nginx_old", "litefarm_old", "nginx_gone", "litefarm_new"], places, VARIABLES) == [
-        "The variable litefarm_old in %s/group_vars/litefarm/main.yml was renamed: write litefarm_new there." % inventory,
-        "The variable nginx_gone in option -e of the command line was renamed: write nginx_here there.",
-        "The variable nginx_old in %s/group_vars/edge.yml was renamed: write nginx_new there." % inventory,
+        "The variable litefarm_old in %s/group_vars/litefarm/main.yml is called litefarm_new now: rename it there." % inventory,
+        "The variable nginx_gone in option -e of the command line is called nginx_here now: rename it there.",
+        "The variable nginx_old in %s/group_vars/edge.yml is called nginx_new now: rename it there." % inventory,
     ]
     assert renamed.variable_problems(["litefarm_new"], places, VARIABLES) == []
 
@@ -43,7 +43,7 @@ def test_an_old_variable_is_told_with_its_file_and_its_new_name(inventory):
 def test_an_old_group_is_told_with_its_files_and_its_new_name(inventory):
     groups = {"all": ["one"], "litefarm": ["one"], "edge": ["one"]}
     assert renamed.group_problems(groups, [str(inventory)], GROUPS) == [
-        "The group edge in {0}/group_vars/edge.yml and {0}/hosts.yml was renamed: write load_balancer there.".format(inventory)
+        "The group edge in {0}/group_vars/edge.yml and {0}/hosts.yml is called load_balancer now: rename it there.".format(inventory)
     ]
     assert renamed.group_problems({"load_balancer": []}, [str(inventory)], GROUPS) == []
 
@@ -53,11 +53,11 @@ def test_a_group_is_found_however_it_is_written(tmp_path, text):
     (tmp_path / "hosts").write_text(text)
     (tmp_path / "other").write_text("# images:\nlitefarm_images: 3\nimages_of: 3\n")
     (sentence,) = renamed.group_problems(["images"], [str(tmp_path)], GROUPS)
-    assert sentence == "The group images in %s was renamed: write image_files there." % (tmp_path / "hosts")
+    assert sentence == "The group images in %s is called image_files now: rename it there." % (tmp_path / "hosts")
 
 
 def test_a_group_of_an_inventory_program_is_told_too(tmp_path):
-    assert renamed.group_problems(["images"], [str(tmp_path)], GROUPS) == ["The group images in the inventory was renamed: write image_files there."]
+    assert renamed.group_problems(["images"], [str(tmp_path)], GROUPS) == ["The group images in the inventory is called image_files now: rename it there."]
 
 
 def test_an_old_name_of_the_command_line_is_refused_with_the_new_one(monkeypatch):
