@@ -16,7 +16,15 @@ from ansible.module_utils.parsing.convert_bool import boolean
 
 from ansible_collections.litefarm.platform.plugins.plugin_utils import droplet_rules, secret_rules
 from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import COLLECTION, ControlNodeAction, available_roles, evaluate
-from ansible_collections.litefarm.platform.plugins.plugin_utils.variables import first_sentence, independent, misspelled, not_text, out_of_range, replaced, scattered
+from ansible_collections.litefarm.platform.plugins.plugin_utils.variables import (
+    first_sentence,
+    independent,
+    misspelled,
+    not_text,
+    out_of_range,
+    replaced,
+    scattered,
+)
 
 # Names that the preflight play itself defines beside those of its arguments.
 PLAY_NAMES = (
