@@ -17,7 +17,15 @@ from ansible.utils.vars import load_extra_vars
 
 from ansible_collections.litefarm.platform.plugins.plugin_utils import droplet_rules, extra_variables, renamed, secret_rules
 from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import COLLECTION, ControlNodeAction, available_roles, evaluate
-from ansible_collections.litefarm.platform.plugins.plugin_utils.variables import first_sentence, independent, misspelled, not_text, out_of_range, replaced, scattered
+from ansible_collections.litefarm.platform.plugins.plugin_utils.variables import (
+    first_sentence,
+    independent,
+    misspelled,
+    not_text,
+    out_of_range,
+    replaced,
+    scattered,
+)
 
 # Names that the preflight play itself defines beside those of its arguments.
 PLAY_NAMES = (

@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What earlier versions of the module have made or left on a droplet, and what they read there.
 
-The hash of a container that runs may not change, or an upgrade replaces it. A hash here changes together with model.SCHEMA only, when running containers have to be replaced.
+The hash of a container that runs may not change, or an upgrade replaces it. A hash here changes together with model.SCHEMA only, when
+running containers have to be replaced.
 """
 
 from __future__ import annotations
