@@ -98,7 +98,7 @@ class Simulation:
         self.playbooks = root / "playbooks"
         shutil.copytree(REPO / "playbooks", self.playbooks)
         shutil.rmtree(self.playbooks / "group_vars")
-        (self.playbooks / "rollout" / "schema-snapshot.sh").write_text("#!/bin/sh\n")
+        (self.playbooks / "rollout_steps" / "schema-snapshot.sh").write_text("#!/bin/sh\n")
         (self.playbooks / "simulated.yml").write_text(PLAYBOOK)
 
     # -- the world ---------------------------------------------------------------------------------------------------------------------
