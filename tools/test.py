@@ -89,9 +89,9 @@ def lane_steps(lane: Lane) -> list[Step]:
         Step(f"old {lane.lab} gone", [*LAB, "down"], env),
         *(Step(name, [tool("molecule"), "test", "--scenario-name", name], molecule) for name in scenarios(lane)),
     ]
-    if lane == APP:
+    if lane == PLATFORM:
+        # In the lane whose scenarios end earlier.
         steps.insert(1, Step("integration", [sys.executable, "-m", "pytest", "tests/integration"], env))
-    else:
         # Last, because it reboots the droplet. Its two hardest kinds: a reboot takes the engine along, and runs that lose their controller
         # are killed in the scenario scaled after each step of an environment's release. `make nightly` and `make kill-matrix` have all six.
         matrix = [sys.executable, "-m", "pytest", "-q", "tests/kill_matrix", "-k", "module-killed or rebooted"]
