@@ -7,4 +7,13 @@ from __future__ import annotations
 
 import os
 
-collect_ignore = [] if os.environ.get("LITEFARM_NIGHTLY") else ["test_read_only_bucket.py", "test_zz_lost_droplet.py"]
+NIGHTLY = ("test_read_only_bucket.py", "test_zz_lost_droplet.py")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Molecule names every file, and what is named is collected whatever `collect_ignore` says."""
+    if os.environ.get("LITEFARM_NIGHTLY"):
+        return
+    left = [item for item in items if item.path.name in NIGHTLY]
+    config.hook.pytest_deselected(items=left)
+    items[:] = [item for item in items if item not in left]

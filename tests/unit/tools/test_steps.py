@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import pathlib
+import subprocess
 import sys
 
 import demo
@@ -135,3 +137,13 @@ def test_a_failed_step_does_not_keep_those_after_it_from_running(capsys, tmp_pat
     assert [result.ok for result in results] == [False, True]
     out = capsys.readouterr().out
     assert "        E   lost\n" in out and "        3 passed in 1.00s\n" in out
+
+
+@pytest.mark.parametrize(("nightly", "found"), [({}, False), ({"LITEFARM_NIGHTLY": "1"}, True)])
+def test_a_scenario_leaves_to_the_night_also_what_molecule_names_file_by_file(nightly, found):
+    tests = sorted(map(str, steps.REPO.glob("molecule/default/tests/test_*.py")))
+    environment = {name: value for name, value in os.environ.items() if name != "LITEFARM_NIGHTLY"} | nightly
+    command = [sys.executable, "-m", "pytest", "-q", "--collect-only", *tests]
+    listed = subprocess.run(command, cwd=steps.REPO, env=environment, capture_output=True, text=True, check=True).stdout
+    assert "test_restore.py::" in listed
+    assert ["test_read_only_bucket.py::" in listed, "test_zz_lost_droplet.py::" in listed] == [found] * 2
