@@ -44,6 +44,8 @@ def outage(names, ca_file, requests, record_property):
             time.sleep(2)
             began = time.monotonic()
             deed()
+            # What went well before says nothing of what it did.
+            time.sleep(2)
             while not load.well_for(2.0):
                 assert time.monotonic() - began < limit, f"not back after {limit} s: {load.stop()}"
                 time.sleep(0.2)
