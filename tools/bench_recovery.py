@@ -10,6 +10,7 @@ and the section is written from the runs that are kept.
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.client
 import json
 import os
@@ -222,7 +223,7 @@ def outage() -> Figures:
     return {**found, "segments": waiting, "wal_mb": wal, "drained": drained}
 
 
-def archive_cost() -> Figures:
+def archive_cost(clients: int) -> Figures:
     """pgbench for ten seconds with the archive and full backups, and for ten seconds without both."""
     measures = [("with", with_backups), ("without", without_archive)]
     # Neither of both is always the first.
@@ -236,14 +237,14 @@ def archive_cost() -> Figures:
         settle()
         sql("CHECKPOINT")
         with state():
-            found[name] = transactions()
+            found[name] = transactions(clients)
     settle()
     return {**found, "ratio": found["with"] / found["without"]}
 
 
-def transactions() -> float:
-    """Transactions a second of two clients."""
-    printed = lab.connect(APP).check_output(f"{BENCH} -c 2 -j 1 -T 10 -n bench")
+def transactions(clients: int) -> float:
+    """Transactions a second of all clients."""
+    printed = lab.connect(APP).check_output(f"{BENCH} -c {clients} -j 1 -T 10 -n bench")
     return float(re.search(r"tps = ([\d.]+)", printed)[1])
 
 
@@ -308,7 +309,9 @@ def lost_files_droplet() -> Figures:
 MEASURES: dict[str, Callable[[], Figures]] = {
     "app droplet": lost_app_droplet,
     "restore": restore,
-    "transactions": archive_cost,
+    "transactions": functools.partial(archive_cost, 2),
+    # The lab's object storage then has a processor of its own, as in production, where it is elsewhere.
+    "transactions of one client": functools.partial(archive_cost, 1),
     "outage": outage,
     "files droplet": lost_files_droplet,
 }
@@ -361,7 +364,8 @@ ROWS = [
     ("outage", "an hour without object storage: failed writes", "failed", ".0f", "0"),
     ("outage", "the same: pg_wal, MB", "wal_mb", ".0f", "< 1000"),
     ("outage", "the same: drained after the return, s", "drained", ".1f", "≤ 120"),
-    ("transactions", "transactions/s with archive and running full backups ÷ without", "ratio", ".3f", "≥ 0.9"),
+    ("transactions of one client", "transactions/s of one client with archive and running full backups ÷ without", "ratio", ".3f", "≥ 0.9"),
+    ("transactions", "the same with two clients, beside whom the object storage has no processor left", "ratio", ".3f", "≥ 0.9"),
     ("files droplet", "files droplet from nothing: Enter to pictures and queue, s", "back", ".0f", "≤ 240"),
 ]
 
@@ -407,14 +411,18 @@ def notes(found: dict[str, list[dict]]) -> list[str]:
             f"{max(run['slowest'] for run in runs):.1f} s. Few runs suffice, because little of it is a matter of chance.",
             "",
         ]
-    if runs := found.get("transactions"):
-        medians = {name: statistics.median(run[name] for run in runs) for name in ("with", "without")}
-        lines += [
-            f"Transactions: pgbench, scale {SCALE}, two clients, 10 s, in random order: with the archive and one full backup after the other "
-            f"{medians['with']:.0f}/s, with neither {medians['without']:.0f}/s. The row is the median of each pair's ratio. "
-            "The object storage that takes archive and backups shares the droplet's cores.",
-            "",
-        ]
+    for name, clients in (("transactions of one client", "one client"), ("transactions", "two clients")):
+        if runs := found.get(name):
+            medians = {state: statistics.median(run[state] for run in runs) for state in ("with", "without")}
+            lines += [
+                f"Transactions of {clients}: pgbench, scale {SCALE}, 10 s, in random order: with the archive and one full backup after the other "
+                f"{medians['with']:.0f}/s, with neither {medians['without']:.0f}/s. The row is the median of each pair's ratio. "
+                f"The object storage that takes archive and backups runs on the same {os.cpu_count()} cores.",
+                "",
+            ]
+    if "transactions of one client" in found:
+        lines += ["One client alone lets the cores fall asleep between its steps; what runs beside it keeps them awake, so a ratio above 1 says no more than "
+                  "that the archive takes nothing from it. Two clients and the storage together want more than the machine has.", ""]  # fmt: skip
     if runs := found.get("files droplet"):
         lines += [f"Files droplet: {PICTURES} pictures of 0.5 MB and {JOBS} jobs in a queue, all of which are back.", ""]
     return lines
