@@ -18,7 +18,7 @@ from .settings import BUILDER_DROPLET, Droplet, Settings, main_of
 # Never linked: it is encrypted with a password that the lab does not have.
 _VAULT = "vault.yml"
 # In a file of its own, because the earlier checkout of the upgrade scenario does not know the variable.
-_NEW_DATABASE = "new_database.yml"
+NEW_DATABASE = "new_database.yml"
 
 
 class Overlay:
@@ -37,7 +37,7 @@ class Overlay:
         # Sorts after main.yml, which it outranks.
         _write_yaml(self.group_vars / "overlay.yml", endpoints)
         # Every lab is a new environment; what is lost in it is no one's data. Option -e still has the last word.
-        _write_yaml(self.group_vars / _NEW_DATABASE, {"postgres_new_database": "{{ litefarm_new_database | default(new_database | default(true)) }}"})
+        _write_yaml(self.group_vars / NEW_DATABASE, {"postgres_new_database": "{{ litefarm_new_database | default(new_database | default(true)) }}"})
         _write_yaml(self.path / "builder.yml", {"builder": {"hosts": {BUILDER_DROPLET.name: None}}})
         for droplet in droplets:
             _write_yaml(self.path / "host_vars" / f"{droplet.name}.yml", self._host_variables(droplet, keys))

@@ -577,7 +577,7 @@ class Restore:
 
     def _clusters(self):
         """System identifiers of all clusters in the bucket."""
-        code, output, errors = self._run(["env", "SYSTEM_IDENTIFIER=0", *BACKREST, "--clusters"], ASK_TIMEOUT)
+        code, output, errors = self._ask(0, ["--clusters"])
         if code:
             said = errors or output
             nameless = "HTTP request failed" in said and "<Code>" not in said
@@ -586,7 +586,7 @@ class Restore:
 
     def _reason(self):
         """Why there is no list of clusters. An object storage answers pgBackRest's question for it, a HEAD, without its reason."""
-        code, output, errors = self._run(["env", "SYSTEM_IDENTIFIER=0", *BACKREST, *INFO], ASK_TIMEOUT)
+        code, output, errors = self._ask(0, INFO)
         return explain(code, errors or output) if code else parse_info(output).problem
 
     def _look(self, cluster):
@@ -985,8 +985,12 @@ class Restore:
             self._tool = container
         return self.engine.execute(self._tool, command, timeout)
 
+    def _ask(self, cluster, arguments, timeout=ASK_TIMEOUT):
+        """Status, output and errors of pgBackRest about a cluster's archive. The cluster 0 has none, and the bucket answers for itself."""
+        return self._run(["env", "SYSTEM_IDENTIFIER=%s" % cluster, *BACKREST, *arguments], timeout)
+
     def _backrest(self, cluster, arguments, timeout=ASK_TIMEOUT):
-        code, output, errors = self._run(["env", "SYSTEM_IDENTIFIER=%s" % cluster, *BACKREST, *arguments], timeout)
+        code, output, errors = self._ask(cluster, arguments, timeout)
         if code:
             raise RestoreError(explain(code, errors or output))
         return output

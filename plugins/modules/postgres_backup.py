@@ -30,16 +30,14 @@ options:
     description: The program that takes it.
     type: path
     default: /usr/local/sbin/litefarm-postgres-backup
+extends_documentation_fragment:
+  - ansible.builtin.action_common_attributes
 attributes:
   check_mode:
-    description: Takes no backup, and says that it would.
     support: full
   diff_mode:
-    description: There is nothing to compare.
     support: none
   platform:
-    description: Where it runs.
-    support: full
     platforms: posix
 seealso:
   - module: litefarm.platform.postgres_backups
@@ -63,13 +61,13 @@ import os
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.litefarm.platform.plugins.module_utils.postgres_archive import explain
+from ansible_collections.litefarm.platform.plugins.module_utils.postgres_archive import BACKUP_TYPES, explain
 
 
 def main():
     module = AnsibleModule(
         argument_spec=dict(
-            type=dict(type="str", choices=["full", "diff", "incr"], default="incr"),
+            type=dict(type="str", choices=list(BACKUP_TYPES), default="incr"),
             name=dict(type="str", default=""),
             program=dict(type="path", default="/usr/local/sbin/litefarm-postgres-backup"),
         ),

@@ -10,21 +10,12 @@ from ansible.utils.vars import load_extra_vars
 
 # Short name to name. The short names are accepted in release 0.1 only.
 SHORT_NAMES = {
-    "cluster": "litefarm_cluster",
-    "confirm": "litefarm_confirm",
-    "database": "litefarm_database",
-    "finish": "litefarm_finish",
-    "force": "litefarm_force",
-    "key_file": "litefarm_key_file",
-    "message": "litefarm_message",
-    "migrations": "litefarm_migrations",
-    "new_database": "litefarm_new_database",
-    "new_secrets": "litefarm_new_secrets",
-    "secret": "litefarm_secret",
-    "state": "litefarm_state",
-    "to": "litefarm_to",
-    "type": "litefarm_type",
-}
+    short: "litefarm_%s" % short
+    for short in (
+        "cluster", "confirm", "database", "finish", "force", "key_file", "message", "migrations", "new_database",
+        "new_secrets", "secret", "state", "to", "type",
+    )
+}  # fmt: skip
 NAMES = {*SHORT_NAMES.values(), "litefarm_name"}
 
 

@@ -12,6 +12,7 @@ import tarfile
 from pathlib import Path
 
 import yaml
+from lab.inventory import NEW_DATABASE
 
 from tests.support import lab
 
@@ -59,7 +60,7 @@ def bring(environment: str) -> None:
     folder = Path(lab.inventory(environment, CHECKOUT))
     link_inventory(CHECKOUT / "inventories" / environment, Path(lab.inventory(environment)), folder)
     # The earlier preflight.yml refuses a variable that its roles do not have.
-    (folder / "group_vars" / "litefarm" / "new_database.yml").unlink()
+    (folder / "group_vars" / "litefarm" / NEW_DATABASE).unlink()
 
 
 def vault(environment: str) -> Path:
