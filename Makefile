@@ -17,7 +17,7 @@ demo: $(VENV)/.complete ## a lab on this machine's Docker engine, with productio
 demo-down: $(VENV)/.complete ## removes everything that demo made
 	@$(PY) tools/demo.py down
 
-check: $(VENV)/.complete ## what needs no droplet: lint, unit tests, specs, sanity (under 2 minutes)
+check: $(VENV)/.complete ## what needs no droplet: lint, unit tests, specs, sanity
 	@$(PY) tools/check.py
 
 unit: $(VENV)/.complete ## unit tests only
@@ -33,7 +33,7 @@ nightly: $(VENV)/.complete ## what takes too long for `test`: every row of the r
 	@$(PY) tools/test.py --nightly
 
 kill-matrix: $(VENV)/.complete ## kills a release at every step in every way, and writes docs/kill-matrix.md (LITEFARM_LAB says in which lab)
-	@$(PY) -m pytest tests/kill_matrix
+	@$(PY) -m pytest tests/scenarios/kill_matrix
 
 bench: $(VENV)/.complete ## measures the deployed demo and writes docs/benchmarks.md
 	@$(PY) tools/bench.py

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from .host import as_root
 
-SUITE = "trixie"
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 # Options of this machine's apt that decide whether its mirror can be reached and is believed.
@@ -25,11 +24,12 @@ class Mirror:
     main: str
     security: str | None
 
-    def sources(self) -> str:
+    def sources(self, debian: str) -> str:
+        """For the release of Debian with this name."""
         stanza = "Types: deb\nURIs: {uri}\nSuites: {suites}\nComponents: main\nSigned-By: /usr/share/keyrings/debian-archive-keyring.gpg\n"
-        text = stanza.format(uri=self.main, suites=f"{SUITE} {SUITE}-updates")
+        text = stanza.format(uri=self.main, suites=f"{debian} {debian}-updates")
         if self.security:
-            text += "\n" + stanza.format(uri=self.security, suites=f"{SUITE}-security")
+            text += "\n" + stanza.format(uri=self.security, suites=f"{debian}-security")
         return text
 
 
@@ -81,10 +81,10 @@ def can_bootstrap() -> bool:
     return shutil.which("mmdebstrap") is not None and _KEYRING.exists()
 
 
-def bootstrap_command(mirror: Mirror, options: dict[str, str], tarball: Path) -> list[str]:
+def bootstrap_command(debian: str, mirror: Mirror, options: dict[str, str], tarball: Path) -> list[str]:
     """The smallest Debian that HTTPS and apt work in."""
     return as_root([
         "mmdebstrap", "--variant=minbase", "--include=ca-certificates", f"--keyring={_KEYRING}",
         *(f'--aptopt={name} "{value}"' for name, value in sorted(options.items())),
-        SUITE, str(tarball), f"deb {mirror.main} {SUITE} main",
+        debian, str(tarball), f"deb {mirror.main} {debian} main",
     ])

@@ -128,9 +128,9 @@ class Lab:
         with ThreadPoolExecutor(max_workers=3) as pool:
             serving = pool.submit(services.ensure_services, client, self.settings, made, self.keys)
 
-            def seed(public_name: str, recipe: str) -> None:
+            def seed(public_name: str, definition: str) -> None:
                 serving.result()
-                seeder.seed(public_name, recipe)
+                seeder.seed(public_name, definition)
 
             # Images are made one after the other where droplets share them, side by side where they do not.
             flavours = {BUILDER_DROPLET: "baked", **{droplet: flavour for droplet in wanted}}

@@ -42,7 +42,7 @@ class Part:
     published: tuple[int, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
     options: dict[str, object] = field(default_factory=dict)
-    # A droplet holds what was deployed to it and is not replaced because the lab's recipe for it has changed.
+    # A droplet holds what was deployed to it and is not replaced because the definition of its image has changed.
     precious: bool = False
 
     def fingerprint(self) -> str:

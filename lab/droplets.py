@@ -33,7 +33,7 @@ def _part(images: Images, keys: Keys, droplet: Droplet, flavour: str) -> Part:
     host_key = keys.ssh(droplet.name)
     return Part(
         name=droplet.name,
-        image=images.droplet(flavour),
+        image=images.droplet(droplet.debian, flavour),
         number=droplet.number,
         private=True,
         aliases=droplet.host_names,

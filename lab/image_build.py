@@ -19,9 +19,9 @@ from . import apt, host, wheels
 from .errors import LabError
 from .locks import locked
 from .progress import say, step
-from .settings import FOLDER, Settings
+from .settings import DEBIAN, FOLDER, Settings
 
-RECIPES = FOLDER / "images"
+DEFINITIONS = FOLDER / "images"
 LABEL = "litefarm.lab.image"
 
 # Name to content and mode.
@@ -34,19 +34,23 @@ class Images:
         self.settings = settings
         self.authorities = host.extra_authorities()
         self._lock = threading.Lock()
-        self._base: str | None = None
+        self._registry_lock = threading.Lock()
+        # Release of Debian to the image of it.
+        self._bases: dict[str, str] = {}
         self._registry_answers: bool | None = None
 
-    def base(self) -> str:
-        """Debian trixie, ready to install packages on."""
-        with self._lock:
-            if self._base is None:
-                with locked(self.settings.checkout / ".lab" / "image-base.lock"):
-                    self._base = self._find_base()
-            return self._base
+    def base(self, debian: str = DEBIAN) -> str:
+        """A release of Debian, ready to install packages on."""
+        # Who asks for one that is there does not wait for another one.
+        if debian not in self._bases:
+            with self._lock, locked(self.settings.checkout / ".lab" / "image-base.lock"):
+                if debian not in self._bases:
+                    self._bases[debian] = self._find_base(debian)
+        return self._bases[debian]
 
-    def droplet(self, flavour: str) -> str:
-        return self.built("droplet", f"droplet-{flavour}", {"FLAVOUR": flavour}, what=f"image of a droplet ({flavour})")
+    def droplet(self, debian: str, flavour: str) -> str:
+        arguments = {"BASE": self.base(debian), "FLAVOUR": flavour}
+        return self._built("droplet", f"droplet-{debian}-{flavour}", arguments, {}, what=f"image of a droplet ({debian}, {flavour})")
 
     def services(self) -> str:
         return self.built("services", "services", {}, what="image of the lab's services")
@@ -54,33 +58,30 @@ class Images:
     def storage(self) -> str:
         return self.built("storage", "storage", {}, what="image of the object storage")
 
-    def stand_in(self, recipe: str) -> str:
-        return self.built(recipe, f"standin-{recipe}", {}, what=f"stand-in for {recipe}")
+    def stand_in(self, definition: str) -> str:
+        return self.built(definition, f"standin-{definition}", {}, what=f"stand-in for {definition}")
 
-    def recipe_id(self, recipe: str) -> str:
-        """Changes with the recipe, or with what it builds on."""
-        return self._recipe(recipe, {"BASE": self.base()})[0]
+    def definition_id(self, definition: str) -> str:
+        """Changes with the definition, or with what it builds on."""
+        return self._definition(definition, {"BASE": self.base()})[0]
 
     def registry_answers(self) -> bool:
         """Whether this machine's engine reaches a public image registry. Asked once, and only for a description."""
-        with self._lock:
-            return self._asks_registry()
+        with self._registry_lock:
+            if self._registry_answers is None:
+                try:
+                    docker.from_env(timeout=10).images.get_registry_data(f"debian:{DEBIAN}")
+                    self._registry_answers = True
+                except (docker.errors.DockerException, OSError):
+                    self._registry_answers = False
+                    say("No public image registry answers: images are built from Debian packages")
+            return self._registry_answers
 
-    def _asks_registry(self) -> bool:
-        if self._registry_answers is None:
-            try:
-                docker.from_env(timeout=10).images.get_registry_data("debian:trixie")
-                self._registry_answers = True
-            except (docker.errors.DockerException, OSError):
-                self._registry_answers = False
-                say("No public image registry answers: images are built from Debian packages")
-        return self._registry_answers
+    def built(self, definition: str, repository: str, arguments: dict[str, str], what: str) -> str:
+        return self._built(definition, repository, {"BASE": self.base(), **arguments}, {}, what)
 
-    def built(self, recipe: str, repository: str, arguments: dict[str, str], what: str) -> str:
-        return self._built(recipe, repository, {"BASE": self.base(), **arguments}, {}, what)
-
-    def _built(self, recipe: str, repository: str, arguments: dict[str, str], extra: dict[str, str], what: str) -> str:
-        identity, files = self._recipe(recipe, arguments, extra)
+    def _built(self, definition: str, repository: str, arguments: dict[str, str], extra: dict[str, str], what: str) -> str:
+        identity, files = self._definition(definition, arguments, extra)
         tag = f"litefarm-lab/{repository}:{identity}"
         if self._exists(tag):
             return tag
@@ -106,8 +107,8 @@ class Images:
                 log = "".join(line.get("stream", line.get("error", "")) for line in error.build_log)
                 raise LabError(f"The {what} cannot be built: {error}\n{log[-3000:]}") from error
 
-    def _recipe(self, recipe: str, arguments: dict[str, str], extra: dict[str, str] | None = None) -> tuple[str, _Files]:
-        folder = RECIPES / recipe
+    def _definition(self, definition: str, arguments: dict[str, str], extra: dict[str, str] | None = None) -> tuple[str, _Files]:
+        folder = DEFINITIONS / definition
         files = {
             str(path.relative_to(folder)): (path.read_bytes(), 0o755 if path.stat().st_mode & 0o100 else 0o644)
             for path in sorted(folder.rglob("*"))
@@ -121,40 +122,41 @@ class Images:
         digest.update(repr(sorted(arguments.items())).encode())
         return digest.hexdigest()[:12], files
 
-    def _find_base(self) -> str:
+    def _find_base(self, debian: str) -> str:
         mirror, options = apt.find_mirror(self.settings.debian_mirror), apt.find_options()
         extra = {"apt/apt.conf.d/80lab": apt.options_as_configuration(options)}
         if mirror:
-            extra["apt/sources.list.d/debian.sources"] = mirror.sources()
+            extra["apt/sources.list.d/debian.sources"] = mirror.sources(debian)
         # The hash of this says all there is to know about either origin, so a warm run asks no registry.
-        identity = self._recipe("base", {}, extra)[0]
-        for origin in ("debian:trixie", _imported(mirror) if mirror else None):
-            tag = f"litefarm-lab/debian:{self._recipe('base', {'FROM': str(origin)}, extra)[0]}"
+        identity = self._definition("base", {}, extra)[0]
+        public = f"debian:{debian}"
+        for origin in (public, _imported(debian, mirror) if mirror else None):
+            tag = f"litefarm-lab/debian:{self._definition('base', {'FROM': str(origin)}, extra)[0]}"
             if origin and self._exists(tag):
                 return tag
-        if self._asks_registry():
-            with step("Debian trixie from the public registry"):
-                self.client.images.pull("debian", tag="trixie")
-            origin = "debian:trixie"
+        if self.registry_answers():
+            with step(f"Debian {debian} from the public registry"):
+                self.client.images.pull("debian", tag=debian)
+            origin = public
         elif mirror:
-            origin = self._bootstrapped(mirror, options)
+            origin = self._bootstrapped(debian, mirror, options)
         else:
             raise LabError(
-                f"Neither a public image registry nor a Debian mirror is known here (recipe {identity}): "
+                f"Neither a public image registry nor a Debian mirror is known here (image definition {identity}): "
                 "set LITEFARM_DEBIAN_MIRROR to the address of one."
             )
-        return self._built("base", "debian", {"FROM": origin}, extra, what="Debian trixie as the lab's base")
+        return self._built("base", "debian", {"FROM": origin}, extra, what=f"Debian {debian} as the lab's base")
 
-    def _bootstrapped(self, mirror: apt.Mirror, options: dict[str, str]) -> str:
-        tag = _imported(mirror)
+    def _bootstrapped(self, debian: str, mirror: apt.Mirror, options: dict[str, str]) -> str:
+        tag = _imported(debian, mirror)
         if self._exists(tag):
             return tag
         if not apt.can_bootstrap():
             with step("mmdebstrap from the distribution's packages"):
                 host.install_packages("mmdebstrap", "debian-archive-keyring")
-        with step("Debian trixie from this machine's mirror"), tempfile.TemporaryDirectory() as folder:
+        with step(f"Debian {debian} from this machine's mirror"), tempfile.TemporaryDirectory() as folder:
             tarball = Path(folder) / "debian.tar"
-            done = subprocess.run(apt.bootstrap_command(mirror, options, tarball), capture_output=True, text=True)
+            done = subprocess.run(apt.bootstrap_command(debian, mirror, options, tarball), capture_output=True, text=True)
             if done.returncode:
                 raise LabError(f"mmdebstrap failed:\n{done.stderr[-3000:]}")
             repository, version = tag.split(":")
@@ -172,8 +174,8 @@ class Images:
         return True
 
 
-def _imported(mirror: apt.Mirror) -> str:
-    return f"litefarm-lab/mmdebstrap:{hashlib.sha256(repr(mirror).encode()).hexdigest()[:12]}"
+def _imported(debian: str, mirror: apt.Mirror) -> str:
+    return f"litefarm-lab/mmdebstrap:{debian}-{hashlib.sha256(repr(mirror).encode()).hexdigest()[:12]}"
 
 
 def _tar(files: _Files) -> bytes:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import platform
 import shlex
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,8 +18,9 @@ from .settings import BUILDER_DROPLET, Droplet, Settings, main_of
 
 # Never linked: it is encrypted with a password that the lab does not have.
 _VAULT = "vault.yml"
-# In a file of its own, because the earlier checkout of the upgrade scenario does not know the variable.
-NEW_DATABASE = "new_database.yml"
+
+# Variables that the earlier checkout of the upgrade scenario does not know, and would refuse.
+SINCE = "since.yml"
 
 
 class Overlay:
@@ -34,10 +36,11 @@ class Overlay:
         # Also for a variation that is written first: the link must not lead nowhere.
         (self.main / "group_vars" / "litefarm").mkdir(parents=True, exist_ok=True)
         self._link_real_files()
-        # Sorts after main.yml, which it outranks.
-        _write_yaml(self.group_vars / "overlay.yml", endpoints)
         # Every lab is a new environment; what is lost in it is no one's data. Option -e still has the last word.
-        _write_yaml(self.group_vars / NEW_DATABASE, {"postgres_new_database": "{{ litefarm_new_database | default(new_database | default(true)) }}"})
+        new_database = {"postgres_new_database": "{{ litefarm_new_database | default(new_database | default(true)) }}"}
+        # Sorts after main.yml, which it outranks.
+        _write_yaml(self.group_vars / "overlay.yml", {**endpoints, **new_database})
+        _write_yaml(self.group_vars / SINCE, _architecture())
         _write_yaml(self.path / "builder.yml", {"builder": {"hosts": {BUILDER_DROPLET.name: None}}})
         for droplet in droplets:
             _write_yaml(self.path / "host_vars" / f"{droplet.name}.yml", self._host_variables(droplet, keys))
@@ -106,6 +109,11 @@ def droplets_of(folders: Iterable[Path]) -> list[str]:
     """The droplets that an environment has now, as the files in the folders of its inventory say."""
     files = [yaml.safe_load(path.read_text()) for folder in folders for path in sorted(folder.glob("*.yml"))]
     return list(dict.fromkeys(name for groups in files for name in groups.get("litefarm", {}).get("hosts", {})))
+
+
+def _architecture() -> dict[str, object]:
+    """Droplets are containers of this machine. The earlier checkout of the upgrade scenario does not know the variable."""
+    return {"litefarm_architecture": "arm64"} if platform.machine() == "aarch64" else {}
 
 
 class _Dumper(yaml.SafeDumper):

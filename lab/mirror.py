@@ -29,7 +29,7 @@ _MANIFESTS = {
 
 
 def listed_images(path: Path = FOLDER / "images.yml") -> dict[str, str]:
-    """Public name to the recipe of its stand-in."""
+    """Public name to the image definition of its stand-in."""
     return yaml.safe_load(path.read_text())
 
 
@@ -45,10 +45,10 @@ class Seeder:
     def __init__(self, client: docker.DockerClient, settings: Settings, images: Images, keys: Keys):
         self.client, self.settings, self.images, self.keys = client, settings, images, keys
 
-    def image(self, public_name: str, recipe: str) -> tuple[str, str] | None:
+    def image(self, public_name: str, definition: str) -> tuple[str, str] | None:
         """The local image to push and the mark to push with it; None if the mirror has it."""
         repository, tag = split_name(public_name)
-        mark = f"lab-{self.images.recipe_id(recipe)}"
+        mark = f"lab-{self.images.definition_id(definition)}"
         # A mark says what the name's present content was made from.
         content = self._digest(repository, tag)
         if content and content in (self._digest(repository, mark), self._digest(repository, _PUBLIC_MARK)):
@@ -60,12 +60,12 @@ class Seeder:
                 return public_name, _PUBLIC_MARK
             except docker.errors.APIError as error:
                 say(f"{public_name} cannot be pulled ({error.explanation}): a stand-in is built")
-        return self.images.stand_in(recipe), mark
+        return self.images.stand_in(definition), mark
 
-    def seed(self, public_name: str, recipe: str) -> None:
+    def seed(self, public_name: str, definition: str) -> None:
         """The mirror's content outlives the lab: only the first lab of a machine pushes."""
-        with locked(self.settings.checkout / ".lab" / f"mirror-{recipe}.lock"):
-            found = self.image(public_name, recipe)
+        with locked(self.settings.checkout / ".lab" / f"mirror-{definition}.lock"):
+            found = self.image(public_name, definition)
             if found is not None:
                 self._push_as(public_name, *found)
 

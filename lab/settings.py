@@ -19,6 +19,9 @@ CHECKOUT = FOLDER.parent
 
 LABEL = "litefarm.lab"
 
+# The release of Debian of services, of stand-ins, and of droplets that name no other one.
+DEBIAN = "trixie"
+
 # The last part of an address says what it belongs to, in both networks and in every lab.
 REGISTRY, MIRROR, ACME, GIT, STORAGE, BUILDER = 2, 3, 4, 5, 6, 9
 
@@ -28,6 +31,7 @@ class Droplet:
     name: str
     number: int
     host_names: tuple[str, ...] = ()
+    debian: str = DEBIAN
 
 
 # Not "builder", which is the name of its group.
@@ -39,7 +43,8 @@ DROPLETS = {
     ),
     "beta": (
         Droplet("liteformbeta", 21, ("beta.litefarm.org", "api.beta.litefarm.org")),
-        Droplet("export-beta", 22, ("image.beta.litefarm.org",)),
+        # The older Debian that the roles support. Its nginx, Docker engine and restic are older, too.
+        Droplet("export-beta", 22, ("image.beta.litefarm.org",), debian="bookworm"),
     ),
     # Runs only when it is asked for. The names of the API stay those of the droplet in front.
     "scaled": (Droplet("litefarmapi", 13),),

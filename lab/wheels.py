@@ -12,7 +12,7 @@ from pathlib import Path
 
 from .errors import LabError
 
-# A recipe with this file gets what it lists in its folder wheels/.
+# An image definition with this file gets what it lists in its folder wheels/.
 LIST = "requirements.txt"
 # Debian trixie's.
 _PYTHON = "3.13"

@@ -81,7 +81,7 @@ def install(folder: pathlib.Path, artefact: pathlib.Path) -> None:
     (elsewhere / "ansible.cfg").write_text("[defaults]\n", encoding="utf-8")
     env = {"ANSIBLE_CONFIG": str(elsewhere / "ansible.cfg"), "ANSIBLE_COLLECTIONS_PATH": str(target)}
     run([tool("ansible-galaxy"), "collection", "install", str(artefact), "-p", str(target), "--no-deps", "--offline"], elsewhere, **env)
-    inventory = ["-i", str(REPO / "inventories" / "production")]
+    inventory = ["-i", str(REPO / "tests" / "support" / "inventories" / "production")]
     for playbook in sorted((target / "ansible_collections/litefarm/platform/playbooks").glob("*.yml")):
         name = f"litefarm.platform.{playbook.stem}"
         run([tool("ansible-playbook"), *inventory, name, "--syntax-check"], elsewhere, **env)

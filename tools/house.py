@@ -249,7 +249,7 @@ def check_role(role: pathlib.Path, all_roles: t.Collection[str]) -> t.Iterator[B
         if variable in ("groups", "hostvars"):
             yield Breach(path, line, f"{variable}: a role knows no other host or group; pass it what it needs as a variable")
         elif other:
-            yield Breach(path, line, f"{variable} belongs to the role {other}; the wiring in playbooks/group_vars passes values on")
+            yield Breach(path, line, f"{variable} belongs to the role {other}; playbooks/group_vars passes values on")
         else:
             yield Breach(path, line, f"{variable} is declared nowhere (a spec, vars/main.yml, register or vars:)")
 
@@ -269,10 +269,14 @@ def check_roles(root: pathlib.Path) -> t.Iterator[Breach]:
 
 # A part of other playbooks, which begin with a play of their own.
 PARTS = {"restore_copy.yml", "restore_data.yml", "rollout.yml"}
+# Which droplet has the database is decided in playbooks/group_vars/all.yml alone.
+DATABASE_DROPLET = re.compile(r"groups(?:\.postgres\b|\.get\(['\"]postgres['\"]|\[['\"]postgres['\"]\])|\bpostgres\[\d+\]")
+PLAYBOOK_FILES = (".yml", ".yaml", ".sh", ".j2")
 
 
 def check_playbooks(root: pathlib.Path) -> t.Iterator[Breach]:
-    """What a person's environment would decide otherwise: the order of tasks, and whether the way in which a run was started is looked at."""
+    """What a person's environment would decide otherwise: the order of tasks, and whether the way in which a run was started is looked at. And what a playbook
+    must not know of roles."""
     for path in [*sorted((root / "playbooks").glob("*.yml")), *sorted(root.glob("site.yml"))]:
         plays = load(path) or []
         for play in plays:
@@ -281,6 +285,218 @@ def check_playbooks(root: pathlib.Path) -> t.Iterator[Breach]:
         first = next(iter(plays), {})
         if path.name not in PARTS and "hosts" in first and "litefarm.platform.checked_hosts" not in str(first["hosts"]):
             yield Breach(path, getattr(first["hosts"], "line", 1), "hosts of the first play come from the lookup litefarm.platform.checked_hosts")
+    names = "|".join(path.name for path in (root / "roles").glob("*"))
+    internal = (re.compile(rf"\b(?:{names or 'no role'})__\w+"), "a playbook reads no internal variable of a role")
+    droplet = (DATABASE_DROPLET, "playbooks read litefarm_database_address, litefarm_history_host or litefarm_backup_host")
+    for path in sorted(path for path in (root / "playbooks").rglob("*") if path.suffix in PLAYBOOK_FILES):
+        layers = [internal] if path == root / "playbooks" / "group_vars" / "all.yml" else [internal, droplet]
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+            for pattern, reason in layers:
+                match = pattern.search(line)
+                if match:
+                    yield Breach(path, number, f"“{match[0]}”: {reason}")
+
+
+# ---- services
+
+CONTAINER = "litefarm.platform.container_service"
+PREFLIGHT, VERIFY, STATUS, GROUP_VARS = "vars/preflight.yml", "vars/verify.yml", "status.yml", "group_vars/all.yml"
+# Folders of containers of which no copy is needed, each with the reason.
+NOT_COPIED = {
+    "/srv/litefarm/exports": "an export is made again",
+    "/srv/litefarm/postgres": "the archive and the dumps have the database",
+    "/srv/litefarm/webapp": "releases fill it from their images",
+}
+
+CHOSEN = "by which preflight chooses the roles that it checks"
+
+
+class Import(t.NamedTuple):
+    """A role that a playbook runs, and the conditions of its task and of the blocks around it."""
+
+    path: pathlib.Path
+    line: int
+    role: str
+    validated: bool
+    conditions: str
+
+
+def _imports(value: t.Any, path: pathlib.Path, conditions: str = "") -> t.Iterator[Import]:
+    if isinstance(value, list):
+        for item in value:
+            yield from _imports(item, path, conditions)
+    elif isinstance(value, dict):
+        conditions += f" {value.get('when', '')}"
+        for key, item in value.items():
+            if str(key).endswith(("import_role", "include_role")) and isinstance(item, dict):
+                name = item.get("name", "")
+                yield Import(path, getattr(name, "line", 1), name.split(".")[-1], item.get("rolespec_validate", True) is not False, conditions)
+            else:
+                yield from _imports(item, path, conditions)
+
+
+def _dicts(value: t.Any) -> t.Iterator[dict[str, t.Any]]:
+    if isinstance(value, (list, dict)):
+        for item in value if isinstance(value, list) else value.values():
+            yield from _dicts(item)
+    if isinstance(value, dict):
+        yield value
+
+
+class Lists:
+    """What lists the services: the playbooks' variables, the inventories, and the images of the lab."""
+
+    def __init__(self, root: pathlib.Path) -> None:
+        self.root = root
+        self.playbooks = root / "playbooks"
+        self.preflight, self.verify, self.group_vars = (load(self.playbooks / name) for name in (PREFLIGHT, VERIFY, GROUP_VARS))
+        self.requirements: dict[str, t.Any] = self.preflight["preflight_requirements"]
+        self.everywhere: list[str] = self.requirements["everywhere"]
+        self.roles: list[str] = self.preflight["preflight_roles"]
+        self.hosts = sorted([*root.glob("inventories/*/hosts.yml"), *root.glob("tests/support/inventories/*/hosts.yml")])
+        self.groups = {path: set(load(path)) for path in self.hosts}
+        self.shown = next(play["vars"]["status_services"] for play in load(self.playbooks / STATUS) if "status_services" in play.get("vars", {}))
+        self.lab_images = load(root / "lab" / "images.yml")
+        self.copied = {path for each in _dicts(self.group_vars) if "tag" in each for path in [*each.get("paths", []), each.get("restore_to", "")]}
+
+    def breach(self, name: str, variable: str, message: str) -> Breach:
+        """A breach in the list `variable` of a file of playbooks/."""
+        document = {PREFLIGHT: self.preflight, VERIFY: self.verify, GROUP_VARS: self.group_vars}.get(name, {})
+        line = next((getattr(key, "line", 1) for key in document if key == variable), 1)
+        return Breach(self.playbooks / name, line, message)
+
+
+def check_services(root: pathlib.Path) -> t.Iterator[Breach]:
+    """What CONTRIBUTING.md asks for in "Add a service": where services are listed, each of them is."""
+    if not (root / "playbooks" / "site.yml").exists():
+        return
+    lists = Lists(root)
+    imports = [each for path in _yaml_files(lists.playbooks) for each in _imports(load(path), path)]
+    there = sorted(path.parents[1].name for path in root.glob("roles/*/meta/argument_specs.yml"))
+    for each in imports:
+        if not each.validated and each.role not in lists.roles:
+            yield Breach(each.path, each.line, f"{each.role} is not in preflight_roles of playbooks/{PREFLIGHT}, so nothing checks its variables")
+        elif each.path.name == "site.yml" and each.role not in lists.everywhere and f"'{each.role}' in group_names" not in each.conditions:
+            yield Breach(each.path, each.line, f"{each.role} has no condition “'{each.role}' in group_names”, {CHOSEN}")
+    for role in sorted(set(lists.roles) - set(there)):
+        yield lists.breach(PREFLIGHT, "preflight_roles", f"{role} is in preflight_roles, and there is no such role")
+    for role in there:
+        if role not in {each.role for each in imports}:
+            yield Breach(root / "roles" / role, 1, f"no playbook runs the role {role}")
+        if not (root / "tests" / "unit" / "templates" / role).is_dir():
+            yield Breach(root / "roles" / role, 1, f"no unit test is in tests/unit/templates/{role}")
+        if role in lists.roles and role not in lists.everywhere:
+            yield from _check_service(root / "roles" / role, lists)
+    yield from _check_groups(lists)
+    yield from _check_released(lists, imports)
+
+
+def _check_service(role: pathlib.Path, lists: Lists) -> t.Iterator[Breach]:
+    name = role.name
+    for path, groups in lists.groups.items():
+        if name not in groups:
+            yield Breach(path, 1, f"there is no group {name}: add it, empty where no droplet has the service")
+    variables = {key: value for folder in ("defaults", "vars") for path in _yaml_files(role / folder) for key, value in (load(path) or {}).items()}
+
+    def resolved(text: t.Any) -> str:
+        return re.sub(r"\{\{ (\w+) \}\}", lambda match: str(variables.get(match[1], match[0])), str(text))
+
+    tasks = [task[CONTAINER] for path in _yaml_files(role / "tasks") for task in _dicts(load(path)) if isinstance(task.get(CONTAINER), dict)]
+    if not tasks:
+        return
+    checks = [*_dicts(lists.verify)]
+    if not any((check.get("kind"), check.get("service")) == ("containers", name) for check in checks):
+        yield lists.breach(VERIFY, "verify_checks", f"verify_checks has no check “kind: containers, service: {name}”")
+    if name not in lists.shown:
+        yield lists.breach(STATUS, "status_services", f"{name} is not in status_services")
+    expected = str(next((check.get("groups") for check in checks if check.get("kind") == "misplaced_containers"), ""))
+    for container in sorted({resolved(task.get("name")) for task in tasks} - {name}):
+        if f"'{container}'" not in expected:
+            message = f"the container {container} is not named as its group {name}, so “misplaced containers” tells of it"
+            yield lists.breach(VERIFY, "verify_every_droplet", message)
+    image = variables.get(f"{name}_image")
+    if image and image not in lists.lab_images:
+        yield Breach(lists.root / "lab" / "images.yml", 1, f"{image} is missing, the image of the role {name}")
+    yield from _check_ports(name, variables, lists)
+    for source in sorted({resolved(mount["source"]) for task in tasks for mount in task.get("mounts", []) if not mount.get("read_only")}):
+        if source.startswith("/srv/litefarm/") and source not in lists.copied | set(NOT_COPIED):
+            yield lists.breach(GROUP_VARS, "file_backups_sets", f"{source} of {name} is in no copy of file_backups_sets, nor in NOT_COPIED of tools/house.py")
+
+
+def _check_ports(name: str, variables: dict[str, t.Any], lists: Lists) -> t.Iterator[Breach]:
+    port = variables.get(f"{name}_port")
+    for number in [*variables.get(f"{name}_ports", []), *([port] if port else [])]:
+        if number not in lists.verify["verify_ports"]:
+            yield lists.breach(VERIFY, "verify_ports", f"port {number} of {name} is not in verify_ports, so nothing notices when it is open")
+    opened = any((each.get("of"), each.get("port")) == (name, port) and each.get("for") for each in lists.verify["verify_open_ports"])
+    # The entry of firewall_services is a variable of its own, which is used where the service is.
+    entries = {key for key, value in lists.group_vars.items() if isinstance(value, dict) and value.get("name") == name and value.get("port") == port}
+    if "litefarm_private_address" not in str(lists.group_vars.get(f"{name}_address", "")):
+        if port and (opened or entries):
+            message = f"others may reach {name}, and {name}_address is not its droplet's litefarm_private_address"
+            yield lists.breach(GROUP_VARS, "firewall_services", message)
+        return
+    services = str(lists.group_vars.get("firewall_services", ""))
+    if not any(re.search(rf"\b{key}\b.*?'{name}' in group_names", services, re.DOTALL) for key in entries):
+        message = f"{name} is on the private address, and firewall_services lets nobody in: no entry has this name and the port {port}"
+        yield lists.breach(GROUP_VARS, "firewall_services", message)
+    if not opened:
+        message = f"{name} is on the private address, and verify_open_ports has no entry “port: {port}, of: {name}, for: […]”"
+        yield lists.breach(VERIFY, "verify_open_ports", message)
+
+
+def _check_groups(lists: Lists) -> t.Iterator[Breach]:
+    """Groups that preflight is told about exist, and those with copies have the bucket for them checked."""
+    known = set().union(*lists.groups.values())
+    needs = lists.requirements
+    named = {
+        "needed_groups": re.findall(r"'(\w+)'", str(needs.get("needed_groups", ""))),
+        "single_groups": needs.get("single_groups", {}),
+        "within_groups": [name for pair in needs.get("within_groups", {}).items() for name in pair],
+        "storage_groups": needs.get("storage_groups", []),
+        "backup_groups": needs.get("backup_groups", []),
+    }
+    for where, names in named.items():
+        for name in sorted(set(names) - known):
+            yield lists.breach(PREFLIGHT, "preflight_requirements", f"{where} has {name}, which is a group of no inventory")
+    for name in sorted(set(re.findall(r"'(\w+)' in group_names", str(lists.group_vars.get("file_backups_sets", "")))) - set(named["backup_groups"])):
+        yield lists.breach(PREFLIGHT, "preflight_requirements", f"{name} has copies and is not in backup_groups, so nothing checks the bucket for it")
+
+
+def _check_released(lists: Lists, imports: list[Import]) -> t.Iterator[Breach]:
+    """Services that are built and released with LiteFarm: each list of them has them all."""
+    services: list[str] = load(lists.playbooks / "rollout_steps" / "vars.yml")["rollout_services"]
+    for each in imports:
+        if each.path.name == "stage.yml" and each.role not in services:
+            yield Breach(each.path, each.line, f"{each.role} is not in rollout_services of playbooks/rollout_steps/vars.yml")
+    for role in sorted(set(services) - {each.role for each in imports if each.path.name == "stage.yml"}):
+        yield Breach(lists.playbooks / "rollout_steps" / "stage.yml", 1, f"{role} is in rollout_services, and no task stages it")
+    for role in sorted(set(services) - set(load(lists.playbooks / "vars" / "images.yml")["litefarm_container_images"])):
+        yield Breach(lists.playbooks / "vars" / "images.yml", 1, f"{role} is in rollout_services, and litefarm_container_images has no image of it")
+    for name in ("rollout.yml", "deploy.yml", "rollback.yml"):
+        path = lists.playbooks / name
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+            for pattern in re.findall(r"\b\w+(?::\w+)+\b", line):
+                missing = set(services) - set(pattern.split(":"))
+                if missing and set(services) & set(pattern.split(":")):
+                    yield Breach(path, number, f"“{pattern}” lacks {', '.join(sorted(missing))}, which rollout_services has")
+
+
+# ---- plugins
+
+
+def check_modules(root: pathlib.Path) -> t.Iterator[Breach]:
+    """Modules say where their code is, because ansible-doc wants an action plugin's documentation in a module's file. What they share is private."""
+    for action in sorted((root / "plugins" / "action").glob("*.py")):
+        module = root / "plugins" / "modules" / action.name
+        text = module.read_text(encoding="utf-8")
+        place = action.relative_to(root)
+        first = f"# {place} runs first, on the control node." if "AnsibleModule" in text else f"# Documentation only: the code is in {place}."
+        if first not in text.splitlines():
+            yield Breach(module, 1, f"the line that says where the code is, is missing: {first}")
+    for path in sorted(root.glob("plugins/*_utils/*")):
+        if not path.name.startswith("_") and (path.suffix == ".py" or any(path.glob("*.py"))):
+            yield Breach(path, 1, "the name begins with an underscore, or other collections may rely on the code")
 
 
 # ---- files
@@ -348,7 +564,7 @@ def _check_python(path: pathlib.Path, text: str) -> t.Iterator[Breach]:
 
 def main(arguments: list[str]) -> int:
     root = pathlib.Path(arguments[0] if arguments else ".").resolve()
-    breaches = [*check_roles(root), *check_playbooks(root), *check_files(tracked_files(root))]
+    breaches = [*check_roles(root), *check_playbooks(root), *check_services(root), *check_modules(root), *check_files(tracked_files(root))]
     for breach in breaches:
         print(breach._replace(path=breach.path.relative_to(root)))
     return 1 if breaches else 0

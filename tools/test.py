@@ -48,11 +48,16 @@ LANES = (APP, PLATFORM)
 # Has tests/support/environment_table.py play every row.
 NIGHTLY = {"LITEFARM_NIGHTLY": "1"}
 SIMULATED = "tests/unit/plugins/rollout/test_simulated.py"
+KILL_MATRIX = "tests/scenarios/kill_matrix"
 # pytest's closing line, with or without its frame of equal signs.
 PYTEST_SUMMARY = re.compile(r"^\s*(?:=+ )?((?:\d+ (?:passed|failed|errors?|skipped|deselected|warnings?)(?:, )?)+ in [0-9.]+s(?: \([0-9:]+\))?)(?: =+)?\s*$")
 # The lines of a failure that say what was expected where, and the lines of pytest's summary that name the test.
 PYTEST_REASON = re.compile(r"^(?:E  |>  |FAILED |ERROR |_{3,} .* _{3,}$|\S+\.py:\d+: )")
+# Each failed test and what it missed, in a step's own output or in that of the steps it runs.
+PYTEST_FAILURE = re.compile(r"^\s*(_{3,} .* _{3,}|E  .*|(?:FAILED|ERROR) .*)$")
 TAIL = 80
+# Of one failed step, in the table at the end.
+MOST_REASONS, WIDTH = 20, 300
 
 
 def scenarios(lane: Lane) -> list[str]:
@@ -67,9 +72,12 @@ def first_steps() -> list[Step]:
     return [Step("engine", [*LAB, "engine"])]
 
 
-def check_steps() -> list[Step]:
-    """What needs processors and no lab: it takes the time that the lanes leave."""
-    return [Step("check", ["nice", "-n", "10", sys.executable, "tools/check.py"])]
+def steps_without_lab() -> list[Step]:
+    """What needs processors, or the engine, and no lab: it takes the time that the lanes leave."""
+    return [
+        Step("check", ["nice", "-n", "10", sys.executable, "tools/check.py"]),
+        Step("integration", [sys.executable, "-m", "pytest", "tests/integration"], PLATFORM.environment),
+    ]
 
 
 def lane_steps(lane: Lane) -> list[Step]:
@@ -90,30 +98,27 @@ def lane_steps(lane: Lane) -> list[Step]:
         *(Step(name, [tool("molecule"), "test", "--scenario-name", name], molecule) for name in scenarios(lane)),
     ]
     if lane == PLATFORM:
-        # In the lane whose scenarios end earlier.
-        steps.insert(1, Step("integration", [sys.executable, "-m", "pytest", "tests/integration"], env))
-        # Last, because it reboots the droplet. Its two hardest kinds: a reboot takes the engine along, and runs that lose their controller
-        # are killed in the scenario scaled after each step of an environment's release. `make nightly` and `make kill-matrix` have all six.
-        matrix = [sys.executable, "-m", "pytest", "-q", "tests/kill_matrix", "-k", "module-killed or rebooted"]
+        # Last, because it reboots the droplet. Its hardest kind: a reboot takes module, controller and engine along. The integration tests kill the
+        # module alone, the scenario scaled kills the controller. `make nightly` and `make kill-matrix` have all six.
+        matrix = [sys.executable, "-m", "pytest", "-q", KILL_MATRIX, "-k", "rebooted"]
         steps.append(Step("kill matrix", matrix, {**env, "LITEFARM_KILL_MATRIX_DROPLET": "export-beta"}))
     return [*steps, Step(f"{lane.lab} down", [*LAB, "down"], env)]
 
 
 def nightly_steps(lane: Lane) -> list[Step]:
-    """The tables of docs/release-protocol.md in full, one in each lane's lab."""
+    """The tables of docs/release-protocol.md in full, one in each lane's lab, and the scenarios that have tests for the night."""
     steps = {step.name: dataclasses.replace(step, env={**step.env, **NIGHTLY}) for step in lane_steps(lane)}
     old, down = steps[f"old {lane.lab} gone"], steps[f"{lane.lab} down"]
     if lane == PLATFORM:
-        return [old, steps["scaled"], down]
+        return [old, *(steps[name] for name in ("scaled", "liteformbeta", "export_beta")), down]
     droplet = "litefarm-imaginary"
     matrix = [
         Step("kill matrix up", [*LAB, "up", "--droplet", droplet], lane.environment),
-        Step("kill matrix", [sys.executable, "-m", "pytest", "-q", "tests/kill_matrix"], {**lane.environment, "LITEFARM_KILL_MATRIX_DROPLET": droplet}),
+        Step("kill matrix", [sys.executable, "-m", "pytest", "-q", KILL_MATRIX], {**lane.environment, "LITEFARM_KILL_MATRIX_DROPLET": droplet}),
     ]
     copies = Step("copies of files", [sys.executable, "-m", "pytest", "-q", "tests/integration/file_backups"], {**lane.environment, **NIGHTLY})
     simulated = Step("simulated", [sys.executable, "-m", "pytest", "-q", SIMULATED], NIGHTLY)
-    # The scenario kills a restore after each of its steps.
-    return [old, simulated, copies, steps["default"], *matrix, down]
+    return [old, simulated, copies, *(steps[name] for name in APP.scenarios), *matrix, down]
 
 
 def nightly() -> list[list[Step]]:
@@ -135,6 +140,11 @@ def reasons(output: str) -> list[str]:
     return [line for line in plain_lines(output) if PYTEST_REASON.match(line)][:TAIL]
 
 
+def failures(output: str) -> list[str]:
+    """The names of failed tests with the lines that say what they missed, short enough for the table at the end."""
+    return [match[1][:WIDTH] for line in plain_lines(output) if (match := PYTEST_FAILURE.match(line))][:MOST_REASONS]
+
+
 def counts(lines: list[str]) -> collections.Counter[str]:
     total: collections.Counter[str] = collections.Counter()
     for line in lines:
@@ -151,6 +161,9 @@ def report(results: list[Result], seconds: float) -> int:
         found = summaries(result.output)
         total += counts(found)
         say(f"  {'ok  ' if result.ok else 'FAIL'}  {clock(result.seconds):>12}  {result.step.name:<24} {'; '.join(found)}".rstrip())
+        if not result.ok:
+            # Once more: whoever reads the end only of a long log must not miss why.
+            say("".join(f"        {line}\n" for line in failures(result.output)), end="")
     failed = [result.step.name for result in results if not result.ok]
     say(f"test: {len(results) - len(failed)} steps passed, {len(failed)} failed in {clock(seconds)}")
     # A step can fail without a failing test in it, and must not be lost in the sum.
@@ -179,7 +192,7 @@ def main() -> int:
     parser.add_argument("--nightly", action="store_true")
     arguments = parser.parse_args()
     names = arguments.names
-    first, *lanes = nightly() if arguments.nightly else [first_steps(), *map(lane_steps, LANES), check_steps()]
+    first, *lanes = nightly() if arguments.nightly else [first_steps(), *map(lane_steps, LANES), steps_without_lab()]
     known = [step.name for steps in (first, *lanes) for step in steps]
     unknown = [name for name in names if name not in known]
     if unknown:

@@ -9,7 +9,7 @@ folder=/srv/litefarm/backups/postgres/schema
 database=$2
 
 in_container() {
-    docker exec --user 999 postgres "$@"
+    docker exec postgres "$@"
 }
 
 query() {
@@ -17,7 +17,7 @@ query() {
 }
 
 if [ "$(query "SELECT to_regclass('knex_migrations_lock') IS NOT NULL")" = t ] && [ "$(query 'SELECT max(is_locked) FROM knex_migrations_lock')" = 1 ]; then
-    echo "A migration has left its lock in the database (knex_migrations_lock): nothing migrates now, because this run holds the deploy lock. Look at its output in /var/log/litefarm on the API's droplet, and then take the lock away with playbooks/unlock.yml -e migrations=true." >&2
+    echo "A migration has left its lock in the database (knex_migrations_lock): nothing migrates now, because this run holds the deploy lock. Look at its output in /var/log/litefarm on the API's droplet, and then take the lock away with playbooks/unlock.yml -e litefarm_migrations=true." >&2
     exit 1
 fi
 

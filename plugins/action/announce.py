@@ -9,8 +9,8 @@ import sys
 from ansible import constants as C
 from ansible.utils.display import Display
 
-from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import ControlNodeAction, evaluate, inventory_folders
-from ansible_collections.litefarm.platform.plugins.plugin_utils.variables import short_path
+from ansible_collections.litefarm.platform.plugins.plugin_utils._control_node import ControlNodeAction, evaluate, inventory_folders
+from ansible_collections.litefarm.platform.plugins.plugin_utils._variables import short_path
 
 display = Display()
 
@@ -18,9 +18,9 @@ display = Display()
 class ActionModule(ControlNodeAction):
     """Prints which environment is about to be changed, and how."""
 
-    def run(self, tmp=None, task_vars=None):
-        result = super().run(tmp, task_vars)
-        _validated, arguments = self.validate_argument_spec(argument_spec={"what": {"type": "str", "required": True}})
+    OPTIONS = {"what": {"type": "str", "required": True}}
+
+    def execute(self, result, arguments, task_vars):
         environment, _reason = evaluate(self._templar, task_vars, "litefarm_environment")
         if environment is None:
             droplets = task_vars["groups"].get("litefarm") or []

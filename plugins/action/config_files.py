@@ -11,7 +11,7 @@ from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.template import trust_as_template
 
-from ansible_collections.litefarm.platform.plugins.module_utils.config_files import ValidationError, check_entries
+from ansible_collections.litefarm.platform.plugins.module_utils._config_files import ValidationError, check_entries
 
 MANAGED = "Managed by Ansible (litefarm.platform); changes made here are overwritten."
 

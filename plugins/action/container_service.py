@@ -4,11 +4,11 @@
 
 from __future__ import annotations
 
-from ansible_collections.litefarm.platform.plugins.plugin_utils.droplet_action import DropletAction
-from ansible_collections.litefarm.platform.plugins.plugin_utils.rollout.journal import LIST, MIGRATE, STAGE, Event, journal_of
+from ansible_collections.litefarm.platform.plugins.plugin_utils._droplet_action import DropletAction
+from ansible_collections.litefarm.platform.plugins.plugin_utils._rollout.journal import LIST, MIGRATE, STAGE, Event, journal_of
 
 # What the commands of the role api that run before a release are to a rollout.
-ONE_SHOTS = {"pending": LIST, "migrate": MIGRATE}
+INIT_COMMANDS = {"pending": LIST, "migrate": MIGRATE}
 
 
 class ActionModule(DropletAction):
@@ -29,8 +29,8 @@ def event_of(host, arguments, answer):
     ok = not answer.get("failed")
     error = "" if ok else "\n".join([str(answer.get("msg") or ""), *(answer.get("log") or [])])
     if arguments.get("state") == "run":
-        steps = [ONE_SHOTS[shot["name"]] for shot in arguments.get("one_shots") or [] if shot["name"] in ONE_SHOTS]
-        output = [line for shot in answer.get("one_shots") or [] for line in shot["output"]]
+        steps = [INIT_COMMANDS[each["name"]] for each in arguments.get("init_commands") or [] if each["name"] in INIT_COMMANDS]
+        output = [line for each in answer.get("init_commands") or [] for line in each["output"]]
         return Event(host, steps[0], ok, error, details={"output": output}) if steps else None
     if arguments.get("state") != "stage":
         return None

@@ -12,12 +12,12 @@ import socket
 
 from ansible.utils.display import Display
 
-from ansible_collections.litefarm.platform.plugins.module_utils import ledger
-from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import COLLECTION, evaluate, inventory_folders
-from ansible_collections.litefarm.platform.plugins.plugin_utils.droplet_action import DropletAction
-from ansible_collections.litefarm.platform.plugins.plugin_utils.rollout.journal import FAILED, LOCK_LOST, Event, Journal
-from ansible_collections.litefarm.platform.plugins.plugin_utils.rollout.state import Rollout
-from ansible_collections.litefarm.platform.plugins.plugin_utils.variables import short_path
+from ansible_collections.litefarm.platform.plugins.module_utils import _ledger as ledger
+from ansible_collections.litefarm.platform.plugins.plugin_utils._control_node import COLLECTION, evaluate, inventory_folders
+from ansible_collections.litefarm.platform.plugins.plugin_utils._droplet_action import DropletAction
+from ansible_collections.litefarm.platform.plugins.plugin_utils._rollout.journal import FAILED, LOCK_LOST, Event, Journal
+from ansible_collections.litefarm.platform.plugins.plugin_utils._rollout.state import Rollout
+from ansible_collections.litefarm.platform.plugins.plugin_utils._variables import short_path
 
 display = Display()
 

@@ -11,8 +11,8 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.litefarm.platform.plugins.module_utils.verification.rows import duration
-from ansible_collections.litefarm.platform.plugins.plugin_utils.text_table import table
+from ansible_collections.litefarm.platform.plugins.module_utils._verification.rows import duration
+from ansible_collections.litefarm.platform.plugins.plugin_utils._text_table import table
 
 display = Display()
 
@@ -53,7 +53,7 @@ def lines(result):
     if result.get("key_id"):
         said.append("The key opens the folder %s of the bucket:" % result["key_id"])
     for cluster in sorted(result["clusters"], key=lambda one: (not one["in_place"], -one["until"])):
-        place = "in place on the droplet" if cluster["in_place"] else "-e cluster=%s" % cluster["cluster"]
+        place = "in place on the droplet" if cluster["in_place"] else "-e litefarm_cluster=%s" % cluster["cluster"]
         said.append("Cluster %s (%s), PostgreSQL %s" % (cluster["cluster"], place, cluster["version"] or "?"))
         if cluster["problem"]:
             said.append(cluster["problem"])

@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
-import copy
 import datetime
+import fnmatch
 import os
 import re
 
@@ -15,9 +15,17 @@ from ansible.module_utils.common.parameters import remove_values
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.utils.vars import load_extra_vars
 
-from ansible_collections.litefarm.platform.plugins.plugin_utils import droplet_rules, extra_variables, renamed, secret_rules
-from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import COLLECTION, ControlNodeAction, available_roles, evaluate
-from ansible_collections.litefarm.platform.plugins.plugin_utils.variables import (
+from ansible_collections.litefarm.platform.plugins.plugin_utils import (
+    _droplet_rules as droplet_rules,
+    _extra_variables as extra_variables,
+    _host_names as host_names,
+    _imported_certificates as imported_certificates,
+    _renamed as renamed,
+    _secret_rules as secret_rules,
+    _ssh_failures as ssh_failures,
+)
+from ansible_collections.litefarm.platform.plugins.plugin_utils._control_node import COLLECTION, ControlNodeAction, available_roles, evaluate
+from ansible_collections.litefarm.platform.plugins.plugin_utils._variables import (
     first_sentence,
     independent,
     misspelled,
@@ -27,44 +35,48 @@ from ansible_collections.litefarm.platform.plugins.plugin_utils.variables import
     scattered,
 )
 
-# Names that the preflight play itself defines beside those of its arguments.
-PLAY_NAMES = (
-    "litefarm_release", "litefarm_preflight", "litefarm_verify", "litefarm_images", "litefarm_secrets", "litefarm_lock", "litefarm_configured",
-    "litefarm_release_info", "litefarm_recorded", "litefarm_deployment", "litefarm_migrations_lock", "litefarm_secrets_in_use",
-)  # fmt: skip
-MAGIC = re.compile(r"^(ansible_|inventory_|group_names$|groups$|hostvars$|omit$|play|role_|vars$|environment$|preflight_|release_|verify_|build_|rollout_)")
+MAGIC = re.compile(r"^(ansible_|inventory_|group_names$|groups$|hostvars$|omit$|play|role_|vars$|environment$)")
 
 
 class ActionModule(ControlNodeAction):
     """Looks at one droplet with one module call and checks everything that will run on it. Reports, never fails."""
 
     _requires_connection = True
+    OPTIONS = {
+        "roles": {"type": "list", "elements": "str", "required": True},
+        "options": {"type": "dict", "required": True},
+        "limits": {"type": "dict", "required": True},
+        "requirements": {"type": "dict", "required": True},
+        "secrets": {"type": "list", "elements": "dict", "required": True},
+        "releases": {"type": "dict", "default": {}},
+        "playbook_variables": {"type": "list", "elements": "str", "default": []},
+        "going_back": {"type": "bool", "default": False},
+    }
 
-    def run(self, tmp=None, task_vars=None):
-        result = super().run(tmp, task_vars)
-        _validated, arguments = self.validate_argument_spec(
-            argument_spec={
-                "roles": {"type": "list", "elements": "str", "required": True},
-                "options": {"type": "dict", "required": True},
-                "limits": {"type": "dict", "required": True},
-                "requirements": {"type": "dict", "required": True},
-                "secrets": {"type": "list", "elements": "dict", "required": True},
-                "releases": {"type": "dict", "default": {}},
-            }
-        )
+    def execute(self, result, arguments, task_vars):
         host = task_vars["inventory_hostname"]
         places = self.places(task_vars)
         releases = {service: image for service, image in arguments["releases"].items() if service in task_vars["group_names"]}
+        # The DNS answers while the droplet is looked at.
+        sites = self._public_sites(arguments, task_vars)
+        lookup = host_names.Lookup(name for names in sites.values() for name in names)
         facts, running, problems = self._look(host, releases, task_vars)
         if facts:
-            problems += droplet_rules.droplet_problems(host, facts, arguments["requirements"])
+            requirements = arguments["requirements"]
+            if arguments["going_back"]:
+                requirements = droplet_rules.requirements_to_go_back(requirements, running)
+            problems += droplet_rules.droplet_problems(host, facts, requirements)
             problems += droplet_rules.room_problems(host, running, releases)
         variables = dict(task_vars, ansible_facts=dict(task_vars.get("ansible_facts") or {}, **facts))
-        problems += self._database(variables)
+        problems += self._database(variables) if "postgres" in arguments["roles"] else []
         found, warnings = self._variables(host, arguments, variables, places, facts)
         problems += found
+        found, told = self._imported_certificates(sites, arguments, variables, places)
+        problems += found
+        warnings += told
         outdated = droplet_rules.outdated(running, releases)
         result.update(changed=False, ansible_facts=facts, running=running, outdated=outdated, problems=problems, warnings=warnings)
+        result.update(host_names=lookup.answers())
         return result
 
     def _look(self, host, releases, task_vars):
@@ -84,7 +96,7 @@ class ActionModule(ControlNodeAction):
 
     def _unreachable(self, host, reason):
         context = self._play_context
-        return droplet_rules.unreachable_problem(host, context.remote_addr or host, context.port, context.remote_user, reason)
+        return ssh_failures.unreachable_problem(host, context.remote_addr or host, context.port, context.remote_user, self.ssh_reason(reason))
 
     def _variables(self, host, arguments, task_vars, places, facts):
         own = [role for role in arguments["roles"] if role in task_vars["group_names"] or role in arguments["requirements"]["everywhere"]]
@@ -95,12 +107,15 @@ class ActionModule(ControlNodeAction):
             if role in own:
                 defaults.update(values)
                 defaults.update(inner)
-        known = set(PLAY_NAMES) | set(arguments["options"]) | secret_rules.names(arguments["secrets"], task_vars)
-        known |= {name for spec in specs.values() for name in spec} | self._wiring(task_vars)
+        patterns = {name for name in arguments["playbook_variables"] if "*" in name}
+        known = set(arguments["playbook_variables"]) - patterns | set(arguments["options"]) | secret_rules.names(arguments["secrets"], task_vars)
+        known |= {name for spec in specs.values() for name in spec} | self._environment_wide(task_vars)
         prefixes = ["%s_" % role for role in specs] + ["litefarm_", "vault_"]
         # A role's internal variables and results have two underscores.
-        names = [name for name in task_vars if not MAGIC.match(name) and "__" not in name]
+        names = [name for name in task_vars if not MAGIC.match(name) and "__" not in name and not any(fnmatch.fnmatch(name, each) for each in patterns)]
         extra = load_extra_vars(self._loader)
+        # What nothing reads is not used by a run that goes back either.
+        names = [] if arguments["going_back"] else names
         problems = extra_variables.in_inventory(set(names) - known, extra, places)
         problems += renamed.variable_problems(task_vars, places)
         problems += misspelled(names, known | extra_variables.NAMES | set(renamed.VARIABLES), prefixes, places)
@@ -121,6 +136,28 @@ class ActionModule(ControlNodeAction):
         warnings = [sentence for role in own for name in specs[role] for sentence in environment_warnings(role, name, templar, variables, places)]
         return problems + independent(by_name, variables) + told, warnings
 
+    def _public_sites(self, arguments, task_vars):
+        """Sites of this droplet's nginx with the names that the world reaches them by. A run that goes back needs none of them."""
+        if arguments["going_back"] or "nginx" not in arguments["roles"] or "nginx" not in task_vars["group_names"]:
+            return {}
+        _spec, defaults, inner = self._load_role("nginx")
+        variables = {**defaults, **inner, **task_vars}
+        sites, reason = evaluate(self._templar.copy_with_new_env(available_variables=variables), variables, "nginx__public_sites")
+        # A value that has another form is told by the check of variables.
+        if reason or not isinstance(sites, list):
+            return {}
+        return {str(site.get("name")): [str(name) for name in site.get("host_names") or []] for site in sites if isinstance(site, dict)}
+
+    def _imported_certificates(self, sites, arguments, task_vars, places):
+        """Sentences about certificates that the inventory brings in for sites of this droplet: problems, and warnings."""
+        if not sites:
+            return [], []
+        # A value that cannot be had is told by the check of variables.
+        value, _reason = evaluate(self._templar, task_vars, imported_certificates.VARIABLE)
+        # What another droplet of the environment may serve.
+        known = (arguments["options"].get("litefarm_site_options") or {}).get("options") or {}
+        return imported_certificates.look_at(value, sites, known, places.of(imported_certificates.VARIABLE)) if value else ([], [])
+
     def _database(self, task_vars):
         """A sentence if this run would give users an empty database. A droplet that did not answer is reported already."""
         has_one = (task_vars["ansible_facts"].get("litefarm_droplet") or {}).get("database")
@@ -134,8 +171,8 @@ class ActionModule(ControlNodeAction):
         fine = any(reason or boolean(value, strict=False) for value, reason in wanted)
         return [] if fine else [evaluate(templar, variables, "postgres__no_cluster")[0]]
 
-    def _wiring(self, task_vars):
-        """Variables that the wiring defines for itself. One with a role's prefix must still be in the role's specs."""
+    def _environment_wide(self, task_vars):
+        """Variables of the platform that group_vars/all.yml defines. One with a role's prefix must still be in the role's specs."""
         path = os.path.join(task_vars["playbook_dir"], "group_vars", "all.yml")
         return {name for name in self._load(path) if name.startswith("litefarm_")}
 
@@ -146,7 +183,8 @@ class ActionModule(ControlNodeAction):
         return options, self._load(os.path.join(folder, "defaults", "main.yml")), self._load(os.path.join(folder, "vars", "main.yml"))
 
     def _load(self, path):
-        return (self._loader.load_from_file(path, trusted_as_template=True) or {}) if os.path.exists(path) else {}
+        # Nothing here changes what is read, so no copy of it is needed: they were a third of this action's time.
+        return (self._loader.load_from_file(path, unsafe=True, trusted_as_template=True) or {}) if os.path.exists(path) else {}
 
 
 def environment_warnings(role, name, templar, variables, places):
@@ -208,7 +246,7 @@ class VariableCheck:
         found = [not_text(where, self._place(name, role), each) for where, each in altered(name, option, self._variables[name])]
         if found:
             return found
-        result = ArgumentSpecValidator(copy.deepcopy({name: option})).validate({name: value})
+        result = ArgumentSpecValidator({name: option}).validate({name: value})
         if result.error_messages:
             # A value that must not be logged may be in the message of its own check.
             hidden = result._no_log_values | ({str(value)} if option.get("no_log") else set())

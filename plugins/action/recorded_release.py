@@ -4,23 +4,21 @@
 
 from __future__ import annotations
 
-from ansible_collections.litefarm.platform.plugins.module_utils.ledger import LedgerError, present_release, rollback_target
-from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import ControlNodeAction
+from ansible_collections.litefarm.platform.plugins.module_utils._ledger import LedgerError, present_release, rollback_target
+from ansible_collections.litefarm.platform.plugins.plugin_utils._control_node import ControlNodeAction
 
 
 class ActionModule(ControlNodeAction):
     """Finds a release in the history."""
 
-    def run(self, tmp=None, task_vars=None):
-        result = super().run(tmp, task_vars)
-        _validated, arguments = self.validate_argument_spec(
-            argument_spec={
-                "history": {"type": "list", "elements": "dict", "required": True},
-                "which": {"type": "str", "choices": ["present", "previous"], "required": True},
-                "wanted": {"type": "str", "default": ""},
-                "force": {"type": "bool", "default": False},
-            }
-        )
+    OPTIONS = {
+        "history": {"type": "list", "elements": "dict", "required": True},
+        "which": {"type": "str", "choices": ["present", "previous"], "required": True},
+        "wanted": {"type": "str", "default": ""},
+        "force": {"type": "bool", "default": False},
+    }
+
+    def execute(self, result, arguments, task_vars):
         try:
             if arguments["which"] == "present":
                 record = present_release(arguments["history"])

@@ -9,11 +9,11 @@ import secrets
 import tempfile
 import time
 
-from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import ControlNodeAction
-from ansible_collections.litefarm.platform.plugins.plugin_utils.git_reference import FULL_COMMIT, GitError, Repository, without_password
-from ansible_collections.litefarm.platform.plugins.plugin_utils.registry import Registry, RegistryError
-from ansible_collections.litefarm.platform.plugins.plugin_utils.release import UNKNOWN, expected_image, resolve_commit, resolve_images, sentence
-from ansible_collections.litefarm.platform.plugins.plugin_utils.variables import not_text
+from ansible_collections.litefarm.platform.plugins.plugin_utils._control_node import ControlNodeAction
+from ansible_collections.litefarm.platform.plugins.plugin_utils._git_reference import FULL_COMMIT, GitError, Repository, without_password
+from ansible_collections.litefarm.platform.plugins.plugin_utils._registry import Registry, RegistryError
+from ansible_collections.litefarm.platform.plugins.plugin_utils._release import UNKNOWN, expected_image, resolve_commit, resolve_images, sentence
+from ansible_collections.litefarm.platform.plugins.plugin_utils._variables import not_text
 
 NAMES = {"repo": "litefarm_repo", "version": "litefarm_version", "registry": "litefarm_registry", "username": "litefarm_registry_username"}
 
@@ -21,23 +21,22 @@ NAMES = {"repo": "litefarm_repo", "version": "litefarm_version", "registry": "li
 class ActionModule(ControlNodeAction):
     """Resolves a version to one commit, and its images to digests, by asking the repository and the registry."""
 
-    def run(self, tmp=None, task_vars=None):
-        result = super().run(tmp, task_vars)
-        _validated, arguments = self.validate_argument_spec(
-            argument_spec={
-                "repo": {"type": "str", "required": True},
-                "version": {"type": "raw", "required": True},
-                "environment": {"type": "str", "default": ""},
-                "registry": {"type": "str", "default": ""},
-                "registry_username": {"type": "str", "default": ""},
-                "registry_password": {"type": "str", "default": "", "no_log": True},
-                "images": {"type": "dict", "default": {}},
-                "ca_certificates": {"type": "dict", "default": {}},
-                "images_may_be_missing": {"type": "bool", "default": False},
-                "recorded": {"type": "dict"},
-                "fail": {"type": "bool", "default": True},
-            }
-        )
+    OPTIONS = {
+        "repo": {"type": "str", "required": True},
+        "version": {"type": "raw", "required": True},
+        "environment": {"type": "str", "default": ""},
+        "registry": {"type": "str", "default": ""},
+        "registry_username": {"type": "str", "default": ""},
+        "registry_password": {"type": "str", "default": "", "no_log": True},
+        "images": {"type": "dict", "default": {}},
+        "ca_certificates": {"type": "dict", "default": {}},
+        "architecture": {"type": "str", "default": ""},
+        "images_may_be_missing": {"type": "bool", "default": False},
+        "recorded": {"type": "dict"},
+        "fail": {"type": "bool", "default": True},
+    }
+
+    def execute(self, result, arguments, task_vars):
         result.update(changed=False, run="%s-%s" % (time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()), secrets.token_hex(4)))
         if arguments["recorded"]:
             recorded = arguments["recorded"]
@@ -72,7 +71,9 @@ def resolve(arguments, names):
             registry = Registry(arguments["registry"], arguments["registry_username"], arguments["registry_password"], ca_pem)
         except RegistryError as error:
             return commit, images, ["%s: correct litefarm_ca_certificates." % sentence(error)]
-        images, problems = resolve_images(registry, arguments["images"], commit, arguments["environment"], names, arguments["images_may_be_missing"])
+        images, problems = resolve_images(
+            registry, arguments["images"], commit, arguments["environment"], names, arguments["images_may_be_missing"], arguments["architecture"]
+        )
         incomplete = any(image["digest"] is None for image in images.values())
         # Only a commit that was given in full is still unknown to the repository here, and only then is the question worth its time.
         if incomplete and FULL_COMMIT.match(arguments["version"]):

@@ -4,27 +4,28 @@
 
 from __future__ import annotations
 
-from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import ControlNodeAction
-from ansible_collections.litefarm.platform.plugins.plugin_utils.rollout.journal import journal_of
-from ansible_collections.litefarm.platform.plugins.plugin_utils.rollout.state import FAILED_RESULT, Rollout
+from ansible_collections.litefarm.platform.plugins.plugin_utils._control_node import ControlNodeAction
+from ansible_collections.litefarm.platform.plugins.plugin_utils._rollout.journal import journal_of
+from ansible_collections.litefarm.platform.plugins.plugin_utils._rollout.news import sentence_of
+from ansible_collections.litefarm.platform.plugins.plugin_utils._rollout.state import FAILED_RESULT, Rollout
 
 
 class ActionModule(ControlNodeAction):
     """Says what a rollout has come to. Never fails: what it says is recorded and sent before the run fails."""
 
-    def run(self, tmp=None, task_vars=None):
-        result = super().run(tmp, task_vars)
-        self.validate_argument_spec(argument_spec={})
+    def execute(self, result, arguments, task_vars):
         rollout = Rollout(journal_of(task_vars).events())
         outcome = rollout.outcome()
         record = rollout.plan.record() if rollout.plan else {}
         record.update(result=outcome.result, migrations=list(outcome.migrations), services=list(outcome.services), message=outcome.message)
+        event = "failure" if outcome.result == FAILED_RESULT else "after"
         return dict(
             result,
             changed=False,
             result=outcome.result,
-            event="failure" if outcome.result == FAILED_RESULT else "after",
+            event=event,
             noteworthy=outcome.noteworthy and not self._task.check_mode,
             message=outcome.message,
             record=record,
+            text=sentence_of(event, record, self._templar, task_vars) if rollout.plan else "",
         )

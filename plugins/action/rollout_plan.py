@@ -8,11 +8,12 @@ import dataclasses
 
 from ansible.utils.display import Display
 
-from ansible_collections.litefarm.platform.plugins.module_utils.ledger import KINDS
-from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import ControlNodeAction
-from ansible_collections.litefarm.platform.plugins.plugin_utils.rollout.journal import FAILED, PLAN, Event, journal_of
-from ansible_collections.litefarm.platform.plugins.plugin_utils.rollout.planning import lines_of, make_plan
-from ansible_collections.litefarm.platform.plugins.plugin_utils.rollout.state import Rollout
+from ansible_collections.litefarm.platform.plugins.module_utils._ledger import KINDS
+from ansible_collections.litefarm.platform.plugins.plugin_utils._control_node import ControlNodeAction
+from ansible_collections.litefarm.platform.plugins.plugin_utils._rollout.journal import FAILED, PLAN, Event, journal_of
+from ansible_collections.litefarm.platform.plugins.plugin_utils._rollout.news import sentence_of
+from ansible_collections.litefarm.platform.plugins.plugin_utils._rollout.planning import lines_of, make_plan
+from ansible_collections.litefarm.platform.plugins.plugin_utils._rollout.state import Rollout
 
 display = Display()
 
@@ -20,16 +21,14 @@ display = Display()
 class ActionModule(ControlNodeAction):
     """Says what is going to happen, and writes it into the journal of the run."""
 
-    def run(self, tmp=None, task_vars=None):
-        result = super().run(tmp, task_vars)
-        _validated, arguments = self.validate_argument_spec(
-            argument_spec={
-                "kind": {"type": "str", "choices": list(KINDS), "required": True},
-                "release": {"type": "dict", "required": True},
-                "history": {"type": "list", "elements": "dict", "required": True},
-                "services": {"type": "list", "elements": "str", "required": True},
-            }
-        )
+    OPTIONS = {
+        "kind": {"type": "str", "choices": list(KINDS), "required": True},
+        "release": {"type": "dict", "required": True},
+        "history": {"type": "list", "elements": "dict", "required": True},
+        "services": {"type": "list", "elements": "str", "required": True},
+    }
+
+    def execute(self, result, arguments, task_vars):
         journal, history = journal_of(task_vars), arguments["history"]
         hosts, groups = task_vars["ansible_play_hosts_all"], {service: task_vars["groups"].get(service) or [] for service in arguments["services"]}
         try:
@@ -44,7 +43,8 @@ class ActionModule(ControlNodeAction):
         for line in lines:
             display.display(line)
         outdated = [task_vars["hostvars"][host]["litefarm_preflight"]["outdated"] for host in hosts]
-        return dict(result, changed=False, pending=list(plan.pending), record=plan.record(), replaces=any(outdated), behind=plan.behind, plan=lines)
+        text = sentence_of("before", plan.record(), self._templar, task_vars)
+        return dict(result, changed=False, pending=list(plan.pending), record=plan.record(), replaces=any(outdated), behind=plan.behind, plan=lines, text=text)
 
     @staticmethod
     def _running(task_vars):

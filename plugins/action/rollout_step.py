@@ -4,9 +4,9 @@
 
 from __future__ import annotations
 
-from ansible_collections.litefarm.platform.plugins.plugin_utils.droplet_action import DropletAction
-from ansible_collections.litefarm.platform.plugins.plugin_utils.rollout.journal import FAILED, REVERT, Event, journal_of
-from ansible_collections.litefarm.platform.plugins.plugin_utils.rollout.state import Rollout
+from ansible_collections.litefarm.platform.plugins.plugin_utils._droplet_action import DropletAction
+from ansible_collections.litefarm.platform.plugins.plugin_utils._rollout.journal import FAILED, REVERT, Event, journal_of
+from ansible_collections.litefarm.platform.plugins.plugin_utils._rollout.state import Rollout
 
 MODULE = "litefarm.platform.container_release"
 
@@ -37,7 +37,8 @@ class ActionModule(DropletAction):
             return dict(result, changed=bool(services), services=sorted(services))
         answer = self.run_module(MODULE, {"operation": step, "services": services, "run_number": arguments["run_number"]}, task_vars)
         failed = bool(answer.get("failed"))
-        journal.append(Event(host, step, not failed, str(answer.get("msg") or "") if failed else "", services))
+        details = {"notes": answer["notes"]} if answer.get("notes") else {}
+        journal.append(Event(host, step, not failed, str(answer.get("msg") or "") if failed else "", services, details))
         if step == REVERT and failed:
             # The other droplets have to go back too, and the outcome names this one.
             answer.update(failed=False, not_reverted=True)

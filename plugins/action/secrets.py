@@ -11,12 +11,15 @@ from ansible.errors import AnsibleError
 from ansible.parsing.vault import VaultLib, is_encrypted, match_encrypt_secret
 from ansible.utils.display import Display
 
-from ansible_collections.litefarm.platform.plugins.plugin_utils import deployed_secrets, vault_file
-from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import ControlNodeAction, evaluate
-from ansible_collections.litefarm.platform.plugins.plugin_utils.droplet_rules import environment_problems
-from ansible_collections.litefarm.platform.plugins.plugin_utils.secret_rules import kept, needed, previous, rotated_together, rotation_meaning
-from ansible_collections.litefarm.platform.plugins.plugin_utils.variables import short_path
-from ansible_collections.litefarm.platform.plugins.plugin_utils.vault_file import SecretError
+from ansible_collections.litefarm.platform.plugins.plugin_utils import (
+    _deployed_secrets as deployed_secrets,
+    _vault_file as vault_file,
+)
+from ansible_collections.litefarm.platform.plugins.plugin_utils._control_node import ControlNodeAction, evaluate
+from ansible_collections.litefarm.platform.plugins.plugin_utils._droplet_rules import environment_problems
+from ansible_collections.litefarm.platform.plugins.plugin_utils._secret_rules import kept, needed, previous, rotated_together, rotation_meaning
+from ansible_collections.litefarm.platform.plugins.plugin_utils._variables import short_path
+from ansible_collections.litefarm.platform.plugins.plugin_utils._vault_file import SecretError
 
 display = Display()
 
@@ -24,16 +27,14 @@ display = Display()
 class ActionModule(ControlNodeAction):
     """Creates the secrets that an environment lacks, in its vault file. Changes one that is there only when it is named, to rotate it."""
 
-    def run(self, tmp=None, task_vars=None):
-        result = super().run(tmp, task_vars)
-        _validated, arguments = self.validate_argument_spec(
-            argument_spec={
-                "secrets": {"type": "list", "elements": "dict", "required": True},
-                "path": {"type": "path"},
-                "rotate": {"type": "str"},
-                "phase": {"type": "str", "choices": ["begin", "resume", "finish"], "default": "begin"},
-            }
-        )
+    OPTIONS = {
+        "secrets": {"type": "list", "elements": "dict", "required": True},
+        "path": {"type": "path"},
+        "rotate": {"type": "str"},
+        "phase": {"type": "str", "choices": ["begin", "resume", "finish"], "default": "begin"},
+    }
+
+    def execute(self, result, arguments, task_vars):
         hostvars = task_vars["hostvars"]
         droplets = task_vars["groups"].get("litefarm") or []
         problems = environment_problems(
@@ -43,6 +44,10 @@ class ActionModule(ControlNodeAction):
             return dict(result, failed=True, msg=problems[0])
         path = arguments["path"] or self.places(task_vars).vault()
         secrets = needed(arguments["secrets"], dict(task_vars["groups"]))
+        if arguments["rotate"] == "":
+            for line in rotation_list(secrets, short_path(path)):
+                display.display(line)
+            return dict(result, changed=False, created=[], path=os.path.abspath(path))
         try:
             vault = VaultFile(path, self._loader)
             if arguments["rotate"] is None:
@@ -57,13 +62,13 @@ class ActionModule(ControlNodeAction):
         return result
 
     def _refuse_foreign(self, vault, task_vars):
-        """What droplets of another vault have must neither be made anew nor rotated. Returns the droplets that could not be asked."""
+        """What droplets of another vault have must neither be made anew nor rotated. Returns why droplets could not be asked, by droplet."""
         asked = {host: task_vars["hostvars"][host].get("litefarm_secrets_in_use") or {} for host in task_vars["groups"]["litefarm"]}
         deployed = {host: answer["deployed_with"] for host, answer in asked.items() if answer.get("deployed_with")}
         told = deployed_secrets.foreign(deployed, self._templar, self._loader, task_vars, vault.name)
         if told:
             raise SecretError("Nothing was changed. %s" % told[0])
-        return sorted(host for host, answer in asked.items() if answer.get("problem"))
+        return {host: answer["problem"] for host, answer in asked.items() if answer.get("problem")}
 
     def _create(self, vault, secrets, task_vars):
         silent = self._refuse_foreign(vault, task_vars)
@@ -97,6 +102,7 @@ class ActionModule(ControlNodeAction):
             "rolls_out": phase == "begin" or not elsewhere,
             "waits": phase == "begin" and elsewhere,
             "closes": bool(accepted_twice) and (phase != "begin" or not elsewhere),
+            "backs_up": any(secret.get("encrypts_backups") for secret in renewed),
             "used_by": next((secret["used_by"] for secret in renewed if secret.get("used_by")), ""),
         }
         if phase == "finish":
@@ -107,7 +113,7 @@ class ActionModule(ControlNodeAction):
         if any(vault_file.is_open(secret, vault.values) for secret in renewed):
             return dict(answer, changed=False), ["The rotation of %s is open: this run goes on with the value that was made for it." % name]
         if phase == "resume":
-            raise SecretError("No rotation of %s is open, so there is none to finish: begin one without -e finish=true." % name)
+            raise SecretError("No rotation of %s is open, so there is none to finish: begin one without -e litefarm_finish=true." % name)
         entries = vault_file.begin_rotation(renewed, vault.values, vault.name)
         for secret in renewed:
             # Next time that other value would count again, when nothing accepts it any more.
@@ -134,9 +140,8 @@ def renewable(secrets, wanted, vault):
     """The secrets that a person means, if they can be renewed here."""
     renewed = rotated_together(secrets, wanted)
     if not renewed:
-        choice = ["  %s: %s" % (secret["name"], secret["rotation"]) for secret in secrets if secret.get("rotation") and not secret.get("fixed")]
-        what = "This environment has no secret %s." % wanted if wanted else "Which secret is to be rotated is not said."
-        raise SecretError("\n".join([what + " Give -e secret=NAME. The names, and what their rotation means for people:"] + choice))
+        what = "This environment has no secret %s. Give -e litefarm_secret=NAME. The names, and what their rotation means for people:" % wanted
+        raise SecretError("\n".join([what, *rotation_choice(secrets)]))
     for secret in renewed:
         if secret["kind"] == "supplied":
             raise SecretError(
@@ -146,6 +151,19 @@ def renewable(secrets, wanted, vault):
         if secret.get("fixed"):
             raise SecretError("%s is not rotated: %s." % (secret["name"], secret["rotation"]))
     return renewed
+
+
+def rotation_choice(secrets):
+    return ["  %s: %s" % (secret["name"], secret["rotation"]) for secret in secrets if secret.get("rotation") and not secret.get("fixed")]
+
+
+def rotation_list(secrets, vault):
+    """What a person can rotate, and what only others can renew."""
+    lines = ["Secrets that ansible-playbook playbooks/rotate.yml -e litefarm_secret=NAME rotates, and what that means for people:", *rotation_choice(secrets)]
+    supplied = ["  %s: %s" % (secret["name"], secret["obtain"]) for secret in secrets if secret["kind"] == "supplied"]
+    if supplied:
+        lines += ["Secrets of which a person gets a new value, puts it in with ansible-vault edit %s, and runs site.yml:" % vault, *supplied]
+    return lines
 
 
 class VaultFile:
@@ -211,9 +229,10 @@ def report(path, created, supplied, shared, silent, check_mode):
         if members:
             lines += ["%s (ansible-vault edit %s):" % (title, path)] + ["  %s: %s" % (secret["name"], secret["obtain"]) for secret in members]
     if silent:
+        hosts = {reason: sorted(host for host in silent if silent[host] == reason) for reason in silent.values()}
         lines += [
-            "%s cannot be asked, so it is not known whether other secrets are in use there. Preflight asks again before anything is changed."
-            % " and ".join(silent)
+            "%s, so it is not known whether other secrets are in use there. Preflight asks again before anything is changed."
+            % ", ".join("%s cannot be asked (%s)" % (" and ".join(hosts[reason]), reason) for reason in sorted(hosts))
         ]
     if shared:
         lines += ["Others need a copy of (ansible-vault view %s):" % path] + ["  %s: %s" % (secret["name"], secret["used_by"]) for secret in shared]

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 
-from ansible_collections.litefarm.platform.plugins.plugin_utils import droplet_rules
-from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import ControlNodeAction
+from ansible_collections.litefarm.platform.plugins.plugin_utils import _droplet_rules as droplet_rules
+from ansible_collections.litefarm.platform.plugins.plugin_utils._control_node import ControlNodeAction
 
 
 class ActionModule(ControlNodeAction):
@@ -15,9 +15,7 @@ class ActionModule(ControlNodeAction):
 
     _requires_connection = True
 
-    def run(self, tmp=None, task_vars=None):
-        result = super().run(tmp, task_vars)
-        self.validate_argument_spec(argument_spec={})
+    def execute(self, result, arguments, task_vars):
         answer = self._ask(task_vars)
         droplet = (answer.get("ansible_facts") or {}).get("litefarm_droplet") or {}
         problem = "" if droplet else droplet_rules.first_line(answer.get("msg") or answer.get("module_stderr") or "")
@@ -26,6 +24,9 @@ class ActionModule(ControlNodeAction):
 
     def _ask(self, task_vars):
         try:
-            return self._execute_module(module_name="litefarm.platform.droplet_info", module_args={}, task_vars=task_vars)
-        except (AnsibleConnectionFailure, AnsibleError) as error:
-            return {"msg": str(error)}
+            answer = self._execute_module(module_name="litefarm.platform.droplet_info", module_args={}, task_vars=task_vars)
+        except AnsibleConnectionFailure as error:
+            answer = {"unreachable": True, "msg": str(error)}
+        except AnsibleError as error:
+            answer = {"msg": str(error)}
+        return {"msg": self.ssh_reason(answer.get("msg"))} if answer.get("unreachable") else answer

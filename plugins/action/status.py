@@ -9,13 +9,21 @@ import time
 
 from ansible.utils.display import Display
 
-from ansible_collections.litefarm.platform.plugins.module_utils import ledger, maintenance
-from ansible_collections.litefarm.platform.plugins.module_utils.postgres_archive import explain
-from ansible_collections.litefarm.platform.plugins.module_utils.postgres_restore import megabytes
-from ansible_collections.litefarm.platform.plugins.module_utils.verification.rows import duration, shortened
-from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import ControlNodeAction
-from ansible_collections.litefarm.platform.plugins.plugin_utils.droplet_rules import first_line
-from ansible_collections.litefarm.platform.plugins.plugin_utils.text_table import table
+from ansible_collections.litefarm.platform.plugins.module_utils import (
+    _job_queues as job_queues,
+    _ledger as ledger,
+    _maintenance as maintenance,
+    _repaired_log as repaired_log,
+)
+from ansible_collections.litefarm.platform.plugins.module_utils._certificates import least
+from ansible_collections.litefarm.platform.plugins.module_utils._postgres_archive import explain
+from ansible_collections.litefarm.platform.plugins.module_utils._postgres_restore import megabytes
+from ansible_collections.litefarm.platform.plugins.module_utils._restarts import cure, memory_variable
+from ansible_collections.litefarm.platform.plugins.module_utils._verification.rows import days, duration, shortened
+from ansible_collections.litefarm.platform.plugins.plugin_utils._control_node import ControlNodeAction
+from ansible_collections.litefarm.platform.plugins.plugin_utils._droplet_rules import first_line
+from ansible_collections.litefarm.platform.plugins.plugin_utils._text_table import table
+from ansible_collections.litefarm.platform.plugins.plugin_utils._verification.inside import NEWER_IMAGE, not_live
 
 display = Display()
 
@@ -30,15 +38,13 @@ COLOURS = {"FAIL": "red", "failed": "red", "unknown": "yellow", "interrupted": "
 class ActionModule(ControlNodeAction):
     """Prints what runs where, who holds the lock and what was released, and never fails because of it."""
 
-    def run(self, tmp=None, task_vars=None):
-        result = super().run(tmp, task_vars)
-        _validated, arguments = self.validate_argument_spec(
-            argument_spec={
-                "services": {"type": "list", "elements": "str", "required": True},
-                "ledger": {"type": "dict", "required": True},
-                "lines": {"type": "int", "default": 10},
-            }
-        )
+    OPTIONS = {
+        "services": {"type": "list", "elements": "str", "required": True},
+        "ledger": {"type": "dict", "required": True},
+        "lines": {"type": "int", "default": 10},
+    }
+
+    def execute(self, result, arguments, task_vars):
         hostvars, groups = task_vars["hostvars"], task_vars["groups"]
         droplets = {
             host: ([name for name in arguments["services"] if host in (groups.get(name) or [])], hostvars[host].get("litefarm_release_info") or {})
@@ -54,11 +60,35 @@ class ActionModule(ControlNodeAction):
         for note in notes:
             display.display(note)
         archived = archive_lines({host: found for host, (_expected, found) in droplets.items()})
+        archived += dump_lines({host: found for host, (_expected, found) in droplets.items()})
         for line, colour in archived:
             display.display(line, color=colour)
         notes += [line for line, _colour in archived]
+        served = certificate_lines({host: found for host, (_expected, found) in droplets.items()})
+        for line, colour in served:
+            display.display(line, color=colour)
+        notes += [line for line, _colour in served]
+        running = live_lines({host: found for host, (_expected, found) in droplets.items()})
+        for line, colour in running:
+            display.display(line, color=colour)
+        notes += [line for line, _colour in running]
+        others = image_lines({host: found for host, (_expected, found) in droplets.items()})
+        for line, colour in others:
+            display.display(line, color=colour)
+        notes += [line for line, _colour in others]
+        jobs = job_lines({host: found for host, (_expected, found) in droplets.items()})
+        for line, colour in jobs:
+            display.display(line, color=colour)
+        notes += [line for line, _colour in jobs]
+        waiting = queue_lines({host: found for host, (_expected, found) in droplets.items()})
+        for line, colour in waiting:
+            display.display(line, color=colour)
+        notes += [line for line, _colour in waiting]
         for line in replaced_lines({host: found for host, (_expected, found) in droplets.items()}):
             display.display(line)
+            notes.append(line)
+        for line in repaired_lines({host: found for host, (_expected, found) in droplets.items()}):
+            display.display(line, color="yellow")
             notes.append(line)
         if history and arguments["lines"] > 0:
             display.display("")
@@ -104,6 +134,9 @@ def service_rows(droplets, order, history):
             )
             if seen.get("healthy") is False:
                 notes.append("%s on %s is not healthy: %s" % (name, host, shortened("; ".join(seen.get("probes") or []) or "it is %s" % seen["state"], 300)))
+            if (seen.get("restarts_last_hour") or 0) > 1:
+                why = cure(name, seen.get("out_of_memory"), memory_variable(name))
+                notes.append("%s on %s was restarted %d times in the last hour: %s." % (name, host, seen["restarts_last_hour"], why))
             if other and not seen.get("upstream_read", True):
                 notes.append(
                     "nginx on %s may not have taken over the switch of %s to %s, so %s may still serve: run the release again." % (host, name, release, other)
@@ -139,7 +172,8 @@ def short_image(image):
 def state_of(seen, other):
     parts = [seen["state"]]
     if seen.get("restarts"):
-        parts.append("%d restart%s" % (seen["restarts"], "" if seen["restarts"] == 1 else "s"))
+        lately = " (%d in the last hour)" % seen["restarts_last_hour"] if seen.get("restarts_last_hour") else ""
+        parts.append("%d restart%s%s" % (seen["restarts"], "" if seen["restarts"] == 1 else "s", lately))
     if seen.get("under_way"):
         parts.append("release under way")
         parts += ["%s beside it" % other] if other else []
@@ -189,6 +223,19 @@ def archive_lines(by_host):
     return lines
 
 
+def dump_lines(by_host):
+    """A line for each droplet whose last dump of the database failed: (line, colour). C(by_host): droplet to what release_info found."""
+    lines = []
+    for host, found in by_host.items():
+        dump = found.get("dump") or {"result": "ok"}
+        if dump.get("result") != "ok":
+            when_failed = "" if dump.get("age") is None else " %s ago" % duration(dump["age"])
+            good = "" if dump.get("ok_age") is None else " (the last good one is %s old)" % duration(dump["ok_age"])
+            why = shortened(dump.get("message") or "journalctl -u litefarm-backup-postgres says why", 300)
+            lines.append(("%s: The last dump of the database failed%s%s: %s" % (host, when_failed, good, why), "red"))
+    return lines
+
+
 def replaced_lines(by_host):
     """What takes disk space until a person removes it. C(by_host): droplet to what release_info found."""
     return [
@@ -201,6 +248,82 @@ def replaced_lines(by_host):
         )
         for host, found in by_host.items() if found.get("replaced_data")
     ]  # fmt: skip
+
+
+def repaired_lines(by_host):
+    """Logs that Redis' container has repaired, until a person removes the copies. C(by_host): droplet to what release_info found."""
+    return ["Redis on %s: %s." % (host, repaired_log.words(found["repaired_logs"])) for host, found in by_host.items() if found.get("repaired_logs")]
+
+
+def certificate_lines(by_host):
+    """For how long the certificate of each name is good, in one line, and a line for each trouble: (line, colour)."""
+    found = {host: each["certificates"] for host, each in by_host.items() if each.get("certificates")}
+    names = [each for served in found.values() for each in served["names"]]
+    good = ["%s %s left" % (each["name"], days(each["left"])) for each in names if "left" in each and "problem" not in each]
+    lines = [("Certificates: %s." % ", ".join(good), None)] if good else []
+    for host, served in found.items():
+        for each in served["names"]:
+            if "problem" in each:
+                lines.append(("%s: %s has no good certificate: %s." % (host, each["name"], shortened(each["problem"], 300)), "red"))
+            elif each["left"] < least(each["lifetime"]):
+                lines.append(("%s: The certificate of %s is not renewed: journalctl -u certbot says why." % (host, each["name"]), "red"))
+        renewal = served["renewal"]
+        if renewal.get("failed"):
+            ago = "" if renewal["age"] is None else " %s ago" % duration(renewal["age"])
+            lines.append(("%s: The last renewal of certificates failed%s: %s" % (host, ago, shortened(renewal["message"], 300)), "red"))
+        elif renewal.get("problem"):
+            lines.append(("%s: Certificates are not renewed: %s." % (host, shortened(renewal["problem"], 300)), "red"))
+    return lines
+
+
+def live_lines(by_host):
+    """A line for each droplet on which something else runs than its files declare: (line, colour)."""
+    found = {host: seen["live"] for host, seen in by_host.items() if seen.get("live")}
+    return [("%s does not run what is declared: %s." % (host, not_live(seen["different"])), "red") for host, seen in found.items() if seen["different"]]
+
+
+def image_lines(by_host):
+    """How old third-party images are, in one line, and a line for each that has a newer one: (line, colour)."""
+    found = [(host, each) for host, seen in by_host.items() for each in (seen.get("third_party") or {}).values()]
+    ages = {each["image"]: "age unknown" if each["age"] is None else "%s old" % duration(each["age"]) for _host, each in found}
+    lines = [("Images: %s." % ", ".join("%s %s" % (short_image(image), age) for image, age in ages.items()), None)] if ages else []
+    for host, each in found:
+        if each["newer"]:
+            lines.append(("%s: The registry has a newer %s: %s." % (host, each["image"], NEWER_IMAGE), "yellow"))
+        elif each["newer"] is None and "@" not in each["image"]:
+            lines.append(("%s: Whether there is a newer %s is not known: %s" % (host, each["image"], shortened(each["problem"], 300)), "yellow"))
+    return lines
+
+
+def job_lines(by_host):
+    """How many jobs have failed, in a line for each droplet with queues, and a line for queues that a release has paused or nobody works on: (line, colour)."""
+    lines = []
+    for host, found in [(host, each) for host, seen in by_host.items() for each in (seen.get("job_queues") or {}).values()]:
+        if found["problem"]:
+            lines.append(("%s: Whether jobs have failed is not known: %s" % (host, shortened(found["problem"], 300)), "yellow"))
+            continue
+        lately = job_queues.failed_lately(found)
+        where = "; on %s, %s" % (host, job_queues.LIST) if lately else ""
+        lines.append(("Failed jobs: %s%s." % (job_queues.failed(found), where), "yellow" if lately else None))
+        if job_queues.paused(found):
+            lines.append(("%s: Queues are %s; %s." % (host, job_queues.paused(found), job_queues.RESUME), "yellow"))
+        if job_queues.untaken(found):
+            lines.append(("%s: Jobs wait: %s; %s." % (host, job_queues.untaken(found), job_queues.TAKE), "red"))
+    return lines
+
+
+def queue_lines(by_host):
+    """Requests that services work on and that wait, in one line, and a line for each trouble: (line, colour)."""
+    found = {host: each["request_queues"] for host, each in by_host.items() if each.get("request_queues")}
+    each_queue = [(host, service, queue) for host, seen in found.items() for service, queue in seen["services"].items()]
+    parts = ["%s on %s %d at work, %d waiting" % (service, host, queue["working"], queue["waiting"]) for host, service, queue in each_queue]
+    lines = [("Queues: %s." % "; ".join(parts), None)] if parts else []
+    for host, service, queue in each_queue:
+        if queue["refused"]:
+            text = "%s: %d requests to %s were refused in the last hour, because they had waited for too long: a larger %s lets more be worked on at once."
+            lines.append((text % (host, queue["refused"], service, memory_variable(service)), "yellow"))
+    silent = {host: seen["error"] for host, seen in found.items() if seen["error"]}
+    return lines + [("%s: %s, so nothing bounds the requests: site.yml starts it." % each, "red") for each in silent.items()]
 
 
 def _archive_words(archive):
@@ -218,9 +341,12 @@ def _archive_troubles(archive):
     guard, lines = archive["guard"] or {}, []
     if guard.get("age") is None or guard["age"] >= GUARD_SILENT:
         lines.append(("The guard of the archive does not run, so the age of the WAL is unknown: systemctl status litefarm-postgres-guard.", "red"))
-    elif guard.get("level", "ok") != "ok":
+        guard = {}
+    if guard.get("level", "ok") != "ok":
         colour = "red" if guard["level"] in ("failing", "disk_full") else "yellow"
         lines.append((shortened(guard.get("message") or "The guard of the archive says %s." % guard["level"], 500), colour))
+    if guard.get("reserve_problem"):
+        lines.append((shortened(guard["reserve_problem"], 300), "yellow"))
     for kind, each in archive["results"].items():
         if each.get("result") != "ok":
             what = "verification of the archive" if kind == "verify" else "%s backup" % kind
@@ -243,7 +369,7 @@ def release_lines(history):
         "%s: %s." % (title, names)
         for title, names in (
             ("Failed when it was last released", names_of(ledger.failed(history) - set(taken_back), history)),
-            ("Taken back, and released again only with -e force=true", names_of(taken_back, history)),
+            ("Taken back, and released again only with -e litefarm_force=true", names_of(taken_back, history)),
         )
         if names
     ]

@@ -6,32 +6,48 @@ from __future__ import annotations
 
 from ansible.utils.display import Display
 
-from ansible_collections.litefarm.platform.plugins.module_utils.verification.rows import during_maintenance
-from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import ControlNodeAction
-from ansible_collections.litefarm.platform.plugins.plugin_utils.text_table import table
-from ansible_collections.litefarm.platform.plugins.plugin_utils.verification.releases import compared
+from ansible_collections.litefarm.platform.plugins.module_utils._verification.rows import during_maintenance
+from ansible_collections.litefarm.platform.plugins.plugin_utils._control_node import ControlNodeAction
+from ansible_collections.litefarm.platform.plugins.plugin_utils._text_table import TERMINAL, table
+from ansible_collections.litefarm.platform.plugins.plugin_utils._verification.releases import compared
 
 display = Display()
 COLUMNS = {name: name.upper() for name in ("check", "where", "expected", "seen", "result")}
 COLOURS = {"FAIL": "red", "WARN": "yellow"}
 # The failures come last, where an eye looks first.
 ORDER = ("ok", "WARN", "FAIL")
+# Names of checks and results are short.
+FLEXIBLE = ("where", "expected", "seen")
 
 
-def lines_of(rows):
-    return table(COLUMNS, sorted(rows, key=lambda each: ORDER.index(each["result"])))
+def ordered(rows):
+    return sorted(rows, key=lambda each: ORDER.index(each["result"]))
+
+
+def lines_of(rows, width=0):
+    return table(COLUMNS, ordered(rows), width, FLEXIBLE)
+
+
+def unabridged(rows, width):
+    """The full text of warnings and failures that the table has shortened, with their result."""
+    return [
+        ("%(result)s: %(check)s, %(where)s: expected %(expected)s, seen %(seen)s" % each, each["result"])
+        for each, line in zip(ordered(rows), lines_of(rows, width)[1:])
+        if each["result"] != "ok" and any(str(each[key]) not in line for key in FLEXIBLE)
+    ]
 
 
 class ActionModule(ControlNodeAction):
     """Prints all rows as one table and fails if a row does."""
 
-    def run(self, tmp=None, task_vars=None):
-        result = super().run(tmp, task_vars)
+    def execute(self, result, arguments, task_vars):
         answers = {host: task_vars["hostvars"][host].get("litefarm_verify") or {} for host in task_vars["ansible_play_hosts_all"]}
         rows = during_maintenance([row for answer in answers.values() for row in answer.get("rows") or []])
         rows, notes = compared(rows, {host: answer.get("containers") or [] for host, answer in answers.items()})
-        for line in lines_of(rows):
+        for line in lines_of(rows, TERMINAL):
             display.display(line, color=COLOURS.get(line.rsplit(None, 1)[-1]))
+        for line, outcome in unabridged(rows, TERMINAL):
+            display.display(line, color=COLOURS[outcome])
         for note in notes:
             display.display(note, color=COLOURS["WARN"])
         failed = [each for each in rows if each["result"] == "FAIL"]
@@ -40,7 +56,7 @@ class ActionModule(ControlNodeAction):
         closed = [each for each in failed if "closed" in each]
         if closed:
             others = len(failed) - len(closed)
-            told = "Maintenance is %s, so users are not served: end it with playbooks/maintenance.yml -e state=off. " % closed[0]["seen"]
+            told = "Maintenance is %s, so users are not served: end it with playbooks/maintenance.yml -e litefarm_state=off. " % closed[0]["seen"]
             rest = "Nothing else failed." if not others else "%d other check%s failed: see the end of the table." % (others, "" if others == 1 else "s")
             return dict(result, failed=True, msg=told + rest)
         if failed:

@@ -9,28 +9,25 @@ import ssl
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 
-from ansible_collections.litefarm.platform.plugins.module_utils.trust import trust_context
-from ansible_collections.litefarm.platform.plugins.module_utils.verification.rows import row, warning
-from ansible_collections.litefarm.platform.plugins.plugin_utils.control_node import ControlNodeAction
-from ansible_collections.litefarm.platform.plugins.plugin_utils.droplet_rules import first_line
-from ansible_collections.litefarm.platform.plugins.plugin_utils.verification.inside import INSIDE, arguments_of, neighbours
-from ansible_collections.litefarm.platform.plugins.plugin_utils.verification.outside import OUTSIDE, Visitor
+from ansible_collections.litefarm.platform.plugins.module_utils._trust import trust_context
+from ansible_collections.litefarm.platform.plugins.module_utils._verification.rows import row, warning
+from ansible_collections.litefarm.platform.plugins.plugin_utils._control_node import ControlNodeAction
+from ansible_collections.litefarm.platform.plugins.plugin_utils._droplet_rules import first_line
+from ansible_collections.litefarm.platform.plugins.plugin_utils._verification.inside import INSIDE, arguments_of, neighbours
+from ansible_collections.litefarm.platform.plugins.plugin_utils._verification.outside import OUTSIDE, Visitor
 
 
 class ActionModule(ControlNodeAction):
     """Asks one droplet from outside and from inside. Reports, never fails because of an answer."""
 
     _requires_connection = True
+    OPTIONS = {
+        "checks": {"type": "str", "default": "verify_checks"},
+        "ca_certificates": {"type": "dict", "default": {}},
+        "timeout": {"type": "int", "default": 10},
+    }
 
-    def run(self, tmp=None, task_vars=None):
-        result = super().run(tmp, task_vars)
-        _validated, arguments = self.validate_argument_spec(
-            argument_spec={
-                "checks": {"type": "str", "default": "verify_checks"},
-                "ca_certificates": {"type": "dict", "default": {}},
-                "timeout": {"type": "int", "default": 10},
-            }
-        )
+    def execute(self, result, arguments, task_vars):
         host = task_vars["inventory_hostname"]
         checks = self._checks(arguments["checks"], task_vars)
         try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """The same options as C(OPTIONS) in module_utils/postgres_restore.py."""
+    """The same options as C(OPTIONS) in module_utils/_postgres_restore.py."""
 
     DOCUMENTATION = r"""
 options:

@@ -12,11 +12,18 @@ description:
   - Returns its term, a pattern of hosts, if nothing is wrong with how the playbook was started. Otherwise it fails, and the run with it.
   - It belongs into C(hosts) of a playbook's first play. Ansible evaluates that before any task, whatever options leave tasks out.
   - Refused are options that leave out tasks, variables of option C(-e) that the playbook does not read, settings of Ansible that change what
-    the playbook does, an inventory without droplets, a C(--limit) that leaves none, and secrets that stand in plain text in the inventory.
+    the playbook does, an inventory without droplets, a C(--limit) that leaves none or names one that there is not, secrets that stand in
+    plain text in the inventory, and a vault without its password.
+  - Of such secrets, a playbook that brings an environment back only warns.
 options:
   _terms:
     description: The pattern of hosts.
     required: true
+  variable:
+    description:
+      - Environment-wide variable that names one of these hosts. It is returned instead of the pattern, because C(hosts) of a play cannot read
+        variables of hosts.
+    type: str
   may_be_empty:
     description: Whether the play may have no host.
     type: bool
@@ -34,11 +41,21 @@ EXAMPLES = r"""
     - name: Check the result
       litefarm.platform.verify:
       run_once: true
+
+- name: Break the deploy lock
+  hosts: "{{ lookup('litefarm.platform.checked_hosts', 'litefarm', variable='litefarm_history_host') }}"
+  strategy: ansible.builtin.linear
+  gather_facts: false
+  become: true
+  tasks:
+    - name: Break the lock
+      litefarm.platform.deployment:
+        state: broken
 """
 
 RETURN = r"""
 _raw:
-  description: The pattern of hosts.
+  description: The pattern of hosts, or the host that O(variable) names.
   type: list
   elements: str
 """
@@ -46,13 +63,18 @@ _raw:
 from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
 
-from ansible_collections.litefarm.platform.plugins.plugin_utils import run_checks
+from ansible_collections.litefarm.platform.plugins.plugin_utils import _run_checks as run_checks
 
 
 class LookupModule(LookupBase):
     def run(self, terms, variables=None, **kwargs):
         self.set_options(var_options=variables, direct=kwargs)
-        refusal = run_checks.check(self._loader, variables or {}, terms[0], self.get_option("may_be_empty"))
+        pattern, variables = terms[0], variables or {}
+        # Without the vault no variable of a host can be read.
+        problems = run_checks.vault_problems(self._loader, variables)
+        if self.get_option("variable") and not problems:
+            pattern, problems = run_checks.named_host(self._loader, self._templar, variables, pattern, self.get_option("variable"))
+        refusal = run_checks.check(self._loader, variables, pattern, self.get_option("may_be_empty"), problems)
         if refusal:
             raise AnsibleError(refusal)
-        return terms
+        return [pattern]

@@ -39,7 +39,7 @@ _raw:
 from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
 
-from ansible_collections.litefarm.platform.plugins.plugin_utils import extra_variables
+from ansible_collections.litefarm.platform.plugins.plugin_utils import _extra_variables as extra_variables
 
 
 class LookupModule(LookupBase):
@@ -47,7 +47,7 @@ class LookupModule(LookupBase):
         self.set_options(var_options=variables, direct=kwargs)
         (name,) = terms
         if name not in extra_variables.NAMES:
-            raise AnsibleError("extra_var knows no variable %s: add it to plugins/plugin_utils/extra_variables.py." % name)
+            raise AnsibleError("extra_var knows no variable %s: add it to plugins/plugin_utils/_extra_variables.py." % name)
         default = self.get_option("default")
         values = [self._templar.template(value) for value in extra_variables.values(self._loader, name)]
         return values or ([] if default is None else [default])

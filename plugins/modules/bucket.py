@@ -15,6 +15,7 @@ description:
   - Never deletes a bucket or an object. A lifecycle rule with O(lifecycle[].expire_days) makes the storage delete objects, and one with
     O(lifecycle[].expire_old_versions_days) their old versions.
   - Made for DigitalOcean Spaces, and uses only what other storages with the S3 API know as well.
+  - A storage that is busy, which it says with C(503) or C(429), is asked again up to four times.
   - Runs where Python has boto3, which is the control node.
 options:
   name:
@@ -110,14 +111,7 @@ options:
         description: Days after which the parts of an upload that was not finished are deleted.
         type: int
 extends_documentation_fragment:
-  - ansible.builtin.action_common_attributes
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
-  platform:
-    platforms: posix
+  - litefarm.platform.attributes.changes_with_diff
 requirements:
   - boto3
 author:
@@ -203,9 +197,10 @@ import os
 import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.litefarm.platform.plugins.module_utils import object_storage
-from ansible_collections.litefarm.platform.plugins.module_utils.object_storage import Refusal
-from ansible_collections.litefarm.platform.plugins.module_utils.trust import system_file, write_bundle
+from ansible_collections.litefarm.platform.plugins.module_utils import _object_storage as object_storage
+from ansible_collections.litefarm.platform.plugins.module_utils._busy import PAUSES
+from ansible_collections.litefarm.platform.plugins.module_utils._object_storage import Refusal
+from ansible_collections.litefarm.platform.plugins.module_utils._trust import system_file, write_bundle
 
 try:
     import boto3
@@ -337,7 +332,7 @@ def client(parameters, bundle):
         aws_access_key_id=parameters["access_key_id"],
         aws_secret_access_key=parameters["secret_access_key"],
         verify=bundle,
-        config=Config(connect_timeout=10, read_timeout=30, retries={"mode": "standard", "max_attempts": 3}, s3={"addressing_style": "path"}),
+        config=Config(connect_timeout=10, read_timeout=30, retries={"mode": "standard", "max_attempts": len(PAUSES)}, s3={"addressing_style": "path"}),
     )
     for operation in SETTERS:
         made.meta.events.register("before-call.s3.%s" % operation, with_md5)

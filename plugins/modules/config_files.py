@@ -3,6 +3,8 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
+# plugins/action/config_files.py runs first, on the control node.
+
 from __future__ import annotations
 
 DOCUMENTATION = r"""
@@ -18,8 +20,10 @@ description:
   - A run that was killed at any point is simply run again. The journal in C(/var/lib/litefarm/config_files/<name>)
     tells the next run to put the previous files back first, and to reload, restart and run commands for every file that
     the interrupted run may have shown to a unit. So there is no need for handlers.
+  - Unchanged means live. A declared file with the right content that was touched since its units read it (edited, loaded and put back), a
+    unit that systemd runs by an older file, and what O(units[].live) or O(on_change[].live) finds different count as changes.
   - A declared file never writes through a symbolic link; a link in its place is replaced by the file.
-  - An unchanged call starts no other program than one C(systemctl show).
+  - An unchanged call starts no other programs than one C(systemctl show) and what C(live) needs.
 options:
   name:
     description:
@@ -122,6 +126,32 @@ options:
         description: Shell patterns; the command is run only if one of them matches a changed path. Default is any change.
         type: list
         elements: str
+      live:
+        description:
+          - How to tell whether what this command loads is what is declared. If not, it is run without any change of files, and the module
+            fails if there is a difference afterwards.
+        type: dict
+        suboptions: &live
+          kind:
+            description:
+              - "V(nftables): the rules of O(on_change[].live.table) in the kernel are those of O(on_change[].live.file). The file is loaded into a
+                new network namespace, and the lists of C(nft) are compared, without counters and elements of sets."
+              - "V(docker): the kernel has the rules that running containers of Docker need. Without live-restore a difference is a failure,
+                because a restart of the engine would stop containers."
+              - "V(sysctl): the kernel has the values of O(on_change[].live.file)."
+              - "V(command): O(on_change[].live.command) ends with 0. If it ends with 1, it prints what differs; else why it failed."
+            type: str
+            choices: [nftables, docker, sysctl, command]
+            required: true
+          table:
+            description: Family and name, such as V(inet filter).
+            type: str
+          file:
+            description: The ruleset or the file of sysctl values.
+            type: path
+          command:
+            description: The command, as a line or a list of words. It is not run by a shell.
+            type: raw
   units:
     description:
       - Systemd units that read these files. systemd itself is told of changed unit files.
@@ -152,6 +182,12 @@ options:
         description: Shell patterns; O(units[].on_change) applies only if one of them matches a changed path. Default is any change.
         type: list
         elements: str
+      live:
+        description:
+          - As O(on_change[].live), for what the unit loads. If that is not what is declared, O(units[].on_change) applies. A unit that does not
+            run is not asked.
+        type: dict
+        suboptions: *live
 extends_documentation_fragment:
   - litefarm.platform.run_number
 attributes:
@@ -191,7 +227,7 @@ EXAMPLES = r"""
     files:
       - {dest: /etc/sysctl.d/60-litefarm.conf, content: "vm.swappiness = 10\n"}
     on_change:
-      - {command: [sysctl, --system]}
+      - {command: [sysctl, --system], live: {kind: sysctl, file: /etc/sysctl.d/60-litefarm.conf}}
 
 - name: The dump runs every night, with a password file that nobody else reads
   litefarm.platform.config_files:
@@ -238,6 +274,12 @@ commands:
   type: list
   elements: str
   sample: ["sysctl --system"]
+outdated:
+  description: What had the declared files and was not live, and why.
+  returned: success
+  type: list
+  elements: str
+  sample: ["/etc/nginx/nginx.conf: changed after nginx.service read it"]
 recovered:
   description: Whether an interrupted earlier run was found and put right first.
   returned: success
@@ -246,8 +288,8 @@ recovered:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.litefarm.platform.plugins.module_utils import run_number
-from ansible_collections.litefarm.platform.plugins.module_utils.config_files import ConfigFiles, ConfigFilesError
+from ansible_collections.litefarm.platform.plugins.module_utils import _run_number as run_number
+from ansible_collections.litefarm.platform.plugins.module_utils._config_files import ConfigFiles, ConfigFilesError
 
 
 def entry_spec():
@@ -263,6 +305,23 @@ def entry_spec():
         mode=dict(type="str"),
         about=dict(type="str"),
         source=dict(type="str"),
+    )
+
+
+def live_spec():
+    return dict(
+        type="dict",
+        options=dict(
+            kind=dict(type="str", choices=["nftables", "docker", "sysctl", "command"], required=True),
+            table=dict(type="str"),
+            file=dict(type="path"),
+            command=dict(type="raw"),
+        ),
+        required_if=[
+            ("kind", "nftables", ("table", "file")),
+            ("kind", "sysctl", ("file",)),
+            ("kind", "command", ("command",)),
+        ],
     )
 
 
@@ -283,7 +342,7 @@ def argument_spec():
             type="list",
             elements="dict",
             default=[],
-            options=dict(command=dict(type="raw", required=True), only_for=dict(type="list", elements="str")),
+            options=dict(command=dict(type="raw", required=True), only_for=dict(type="list", elements="str"), live=live_spec()),
         ),
         units=dict(
             type="list",
@@ -295,6 +354,7 @@ def argument_spec():
                 enabled=dict(type="bool"),
                 on_change=dict(type="str", choices=["restart", "reload", "none"], default="restart"),
                 only_for=dict(type="list", elements="str"),
+                live=live_spec(),
             ),
         ),
         **run_number.OPTION,

@@ -50,18 +50,28 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: API and webapp serve the release that was staged
+- name: Stage the API
+  litefarm.platform.container_service:
+    name: api
+    state: stage
+    image: registry.example.org/litefarm/api:v1.2.3
+    update: rolling
+    ports:
+      - {container: 5000, host: [15000, 15001]}
+    upstream: {name: api}
+  register: api_staged
+
+- name: Switch API traffic
   litefarm.platform.container_release:
     operation: switch
     services:
-      api: "{{ api__result.release.spec }}"
-      webapp: "{{ webapp__result.release.spec }}"
+      api: "{{ api_staged.release.spec }}"
 
-- name: They are well
+- name: Watch the new release at work
   litefarm.platform.container_release:
     operation: settle
     services:
-      api: "{{ api__result.release.spec }}"
+      api: "{{ api_staged.release.spec }}"
 """
 
 RETURN = r"""
@@ -69,16 +79,21 @@ releases:
   description: Service to its release, as C(release) of M(litefarm.platform.container_service).
   returned: always, except in check mode
   type: dict
+notes:
+  description: What O(ignore:before_stop) warned of, a sentence each, as for the record of the release. They are shown as warnings too.
+  returned: always, except in check mode
+  type: list
+  elements: str
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.litefarm.platform.plugins.module_utils import run_number
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service import faults
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.engine import Engine
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.host import LOCK_TIMEOUT, STATE_DIRECTORY, Clock
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import ServiceError
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.plan import would_change
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.staged import carry, locked, staged
+from ansible_collections.litefarm.platform.plugins.module_utils import _run_number as run_number
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service import faults
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.engine import Engine
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.host import LOCK_TIMEOUT, STATE_DIRECTORY, Clock
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.model import ServiceError
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.plan import would_change
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.staged import carry, locked, staged
 
 
 def main():
@@ -107,11 +122,12 @@ def main():
         module.fail_json(msg=error.report())
     outcome = {
         "changed": any(release.changed for release in releases),
+        "notes": [release.service.masker(note) for release in releases for note in release.notes],
         "releases": {release.name: release.service.masker(release.result()) for release in releases},
     }
     for release in releases:
-        for warning in release.warnings:
-            module.warn(warning)
+        for warning in release.warnings + release.notes:
+            module.warn(release.service.masker(warning))
     if errors:
         module.fail_json(msg="\n".join(release.service.masker(error.report()) for release, error in errors), **outcome)
     module.exit_json(**outcome)

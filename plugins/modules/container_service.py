@@ -5,6 +5,8 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
+# plugins/action/container_service.py runs first, on the control node.
+
 from __future__ import annotations
 
 DOCUMENTATION = r"""
@@ -48,7 +50,7 @@ options:
       - V(switch) makes the staged release serve.
       - V(settle) watches the switched release for O(settle), and drains the old one.
       - V(commit) stops and retains the old one, after V(settle) if that has not been done.
-      - V(run) runs O(one_shots) from the declared image, and touches no container of the service.
+      - V(run) runs O(init_commands) from the declared image, and touches no container of the service.
       - V(revert) makes sure that the declared release does not run, and the one before it serves.
       - V(absent) removes containers, their configuration, images and the upstream file, but never data in O(mounts).
     type: str
@@ -59,6 +61,14 @@ options:
       - Image as C(name:tag) or C(name@sha256:digest). Compared by the image's id. Required unless O(state=absent).
       - A digest that is on the host already needs no registry.
     type: str
+  pull:
+    description:
+      - V(missing) pulls O(image) if the host does not have it.
+      - V(always), with O(state=present), asks the registry for the image that a tag names now. If the container with it is bad, the old one comes
+        back, and so does the image under that tag.
+    type: str
+    choices: [missing, always]
+    default: missing
   image_recipe:
     description:
       - Lines of a Dockerfile that are put on top of O(image). The image is built on the host when it is missing, and its tag is a hash of
@@ -94,11 +104,11 @@ options:
     elements: dict
     default: []
     suboptions:
-      path:
+      path: &file_path
         description: Absolute path in the container.
         type: str
         required: true
-      content:
+      content: &file_content
         description: Content of the file.
         type: str
         required: true
@@ -112,14 +122,8 @@ options:
     elements: dict
     default: []
     suboptions:
-      path:
-        description: Absolute path in the container.
-        type: str
-        required: true
-      content:
-        description: Content of the file.
-        type: str
-        required: true
+      path: *file_path
+      content: *file_content
       mode:
         description: Mode of the file, octal. It belongs to the user of the container.
         type: str
@@ -134,11 +138,11 @@ options:
         description: Absolute path on the host. Created as a directory if O(mounts[].owner) is given; has to exist otherwise.
         type: path
         required: true
-      target:
+      target: &mount_target
         description: Absolute path in the container.
         type: str
         required: true
-      read_only:
+      read_only: &read_only
         description: Whether the container can only read it.
         type: bool
         default: false
@@ -201,7 +205,7 @@ options:
     default: recreate
   probes:
     description:
-      - Questions asked from the host. A release is healthy when all are answered well O(healthy_after) times in a row.
+      - Questions asked from the host. A release is healthy when all are answered well O(success_threshold) times in a row.
       - Without any, a release is healthy if it keeps running.
     type: list
     elements: dict
@@ -239,7 +243,7 @@ options:
         description: Time for one answer, in seconds.
         type: float
         default: 2
-  healthy_after:
+  success_threshold:
     description: Number of good rounds of O(probes) in a row that make a release healthy.
     type: int
     default: 3
@@ -271,7 +275,7 @@ options:
         answers first and works afterwards needs some.
     type: float
     default: 0.4
-  one_shots:
+  init_commands:
     description:
       - Commands run from the new image, in order, before the new container starts, with its environment, files and hardening. A failure
         refuses the release.
@@ -303,14 +307,8 @@ options:
             description: Absolute path on the host. Has to exist.
             type: path
             required: true
-          target:
-            description: Absolute path in the container.
-            type: str
-            required: true
-          read_only:
-            description: Whether the container can only read it.
-            type: bool
-            default: false
+          target: *mount_target
+          read_only: *read_only
       timeout:
         description: Time after which it is given up, in seconds.
         type: int
@@ -345,6 +343,38 @@ options:
       stdin:
         description: What the command reads from its standard input.
         type: str
+  before_stop:
+    description:
+      - Command run in a container of O(update=recreate) before it is stopped to be replaced, as for work that must not be cut off. O(after_start) is
+        run in the container that takes its place.
+      - Each line of standard output that begins with C(warning:) is shown as a warning. A failure, or a command that does not end in time, is a
+        warning too, and the container is stopped all the same.
+      - It belongs to the declared release and runs in the container before it, which may have been created without. So what it needs comes by
+        O(before_stop.stdin). It has to bear to be repeated.
+      - It is kept on the host, so it must not be secret. Changing it replaces no container.
+    type: dict
+    suboptions: &hook
+      command:
+        description: Program and arguments.
+        type: list
+        elements: str
+        required: true
+      stdin:
+        description: What the command reads from its standard input.
+        type: str
+      timeout:
+        description: Time after which it is no longer waited for, in seconds.
+        type: int
+        default: 60
+  after_start:
+    description:
+      - Command run in the new container when it is healthy, or in the old one when it is back, if O(before_stop) may have run since it ran last.
+        Required with O(before_stop).
+      - If it fails in the new container, the release is taken back. In the old one a failure is a warning, and the next run runs it again.
+      - As long as it is due, C(/var/lib/litefarm/container_service/NAME.after_start_due) exists, and a run finds something to change. When a run has
+        been killed, C(NAME.lock) beside it is free, so that a unit of the host can tell.
+    type: dict
+    suboptions: *hook
   upstream:
     description:
       - The file that says which port serves, as C(server) lines to be included in an C(upstream) block of nginx. Required for
@@ -392,7 +422,7 @@ EXAMPLES = r"""
         kind: http
         port: 5000
         contains: OK
-    one_shots:
+    init_commands:
       - name: migrate
         command: [node, node_modules/knex/bin/cli.js, migrate:latest, --knexfile=./.knex/knexfile.js]
 
@@ -419,6 +449,17 @@ EXAMPLES = r"""
       - name: the application's role
         command: [psql, --quiet, --tuples-only, --no-align, --file=-]
         stdin: "{{ lookup('ansible.builtin.template', 'role.sql.j2') }}"
+
+- name: Replace a worker between two jobs
+  litefarm.platform.container_service:
+    name: worker
+    image: registry.example.org/litefarm/worker:v1.2.3
+    user: "1000:1000"
+    before_stop:
+      command: [worker, pause, --wait]
+      timeout: 90
+    after_start:
+      command: [worker, resume]
 
 - name: The release of this run is taken back
   litefarm.platform.container_service:
@@ -447,7 +488,7 @@ release:
     phase:
       description:
         - Where the release stands. One of C(current) (nothing was done), C(staged), C(switched), C(settled), C(committed), C(reverted), C(absent),
-          C(ran) (one-shots only), C(planned) (check mode).
+          C(ran) (O(init_commands) only), C(planned) (check mode).
       type: str
       sample: committed
     image:
@@ -481,10 +522,10 @@ release:
       description: Time taken, in seconds.
       type: float
       sample: 8.12
-one_shots:
+init_commands:
   description:
-    - Results of the one-shots that ran, each with C(name), C(exit_code), C(seconds) and the last lines of C(output); with
-      O(one_shots[].keep_output) with all of them, and the C(file) on the host that has them.
+    - Results of the O(init_commands) that ran, each with C(name), C(exit_code), C(seconds) and the last lines of C(output); with
+      O(init_commands[].keep_output) with all of them, and the C(file) on the host that has them.
   returned: success
   type: list
   elements: dict
@@ -516,14 +557,14 @@ exit:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.litefarm.platform.plugins.module_utils import run_number
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service import faults
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.engine import Engine
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.host import LOCK_TIMEOUT, STATE_DIRECTORY, Clock, Host, Lock
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import Service, ServiceError
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.plan import Before, difference, would_change, would_reconcile
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.probes import Prober
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.release import Release
+from ansible_collections.litefarm.platform.plugins.module_utils import _run_number as run_number
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service import faults
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.engine import Engine
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.host import LOCK_TIMEOUT, STATE_DIRECTORY, Clock, Host, Lock
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.model import Service, ServiceError
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.plan import Before, difference, would_change, would_reconcile
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.probes import Prober
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.release import Release
 
 
 def files(mode):
@@ -546,11 +587,17 @@ def mount(**more):
     )
 
 
+def hook():
+    command = dict(type="list", elements="str", required=True)
+    return dict(type="dict", options=dict(command=command, stdin=dict(type="str"), timeout=dict(type="int", default=60)))
+
+
 def argument_spec():
     return dict(
         name=dict(type="str", required=True),
         state=dict(type="str", choices=["present", "absent", "stage", "switch", "settle", "commit", "revert", "run"], default="present"),
         image=dict(type="str"),
+        pull=dict(type="str", choices=["missing", "always"], default="missing"),
         image_recipe=dict(type="str", default=""),
         command=dict(type="list", elements="str"),
         entrypoint=dict(type="list", elements="str"),
@@ -593,14 +640,14 @@ def argument_spec():
                 timeout=dict(type="float", default=2),
             ),
         ),
-        healthy_after=dict(type="int", default=3),
+        success_threshold=dict(type="int", default=3),
         probe_interval=dict(type="float", default=1),
         start_timeout=dict(type="int", default=60),
         settle=dict(type="float", default=3),
         stop_timeout=dict(type="int", default=10),
         drain_timeout=dict(type="int", default=30),
         drain_quiet=dict(type="float", default=0.4),
-        one_shots=dict(
+        init_commands=dict(
             type="list",
             elements="dict",
             default=[],
@@ -624,6 +671,8 @@ def argument_spec():
                 stdin=dict(type="str"),
             ),
         ),
+        before_stop=hook(),
+        after_start=hook(),
         upstream=dict(type="dict", options=dict(name=dict(type="str", required=True), stream_source=dict(type="str"))),
         retain=dict(type="int", default=1),
         **run_number.OPTION,
@@ -655,6 +704,11 @@ def run(module, release):
     return before, True
 
 
+def warn(module, release):
+    for warning in release.warnings + release.notes:
+        module.warn(release.service.masker(warning))
+
+
 def main():
     module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
     service = Service(module.params)
@@ -672,7 +726,7 @@ def main():
         result = {
             "changed": release.changed or bool(changes),
             "release": release.result() if engine_there else {},
-            "one_shots": release.one_shots,
+            "init_commands": release.init_commands,
             "reconciled": release.reconciled,
         }
         if module._diff and release.changed:
@@ -685,16 +739,16 @@ def main():
         module.fail_json(msg=str(error), invocation=shown)
     except ServiceError as error:
         details = service.masker(error.details)
+        warn(module, release)
         module.fail_json(
             msg=service.masker(error.report()),
             changed=release.changed or bool(release.changes()),
-            one_shots=release.one_shots,
+            init_commands=release.init_commands,
             reconciled=service.masker(release.reconciled),
             invocation=shown,
             **details,
         )
-    for warning in release.warnings:
-        module.warn(warning)
+    warn(module, release)
     module.exit_json(invocation=shown, **service.masker(result))
 
 

@@ -3,6 +3,8 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
+# plugins/action/deployment.py runs first, on the control node.
+
 from __future__ import annotations
 
 DOCUMENTATION = r"""
@@ -99,15 +101,10 @@ options:
     type: str
     default: ansible-playbook playbooks/unlock.yml
 extends_documentation_fragment:
-  - ansible.builtin.action_common_attributes
+  - litefarm.platform.attributes.changes
 attributes:
   check_mode:
-    support: full
     details: Nothing is written. A lock that another run holds is a failure all the same.
-  diff_mode:
-    support: none
-  platform:
-    platforms: posix
 notes:
   - A lock that is taken and given back is no change. A record is one, and so is a lock that is broken.
   - Whether a process is gone is known where the control node has C(/proc). Elsewhere a lock that was left behind has to expire or be broken.
@@ -125,14 +122,14 @@ EXAMPLES = r"""
     what: deploy v1.2.3 (abcdef0)
     plan: {kind: deploy, to: {version: v1.2.3, commit: "{{ litefarm_release.commit }}"}}
   run_once: true
-  delegate_to: "{{ groups['postgres'][0] }}"
+  delegate_to: "{{ litefarm_history_host }}"
 
 - name: The lock is still this run's
   litefarm.platform.deployment:
     state: checked
     run: "{{ deploy_run }}"
   run_once: true
-  delegate_to: "{{ groups['postgres'][0] }}"
+  delegate_to: "{{ litefarm_history_host }}"
 
 - name: What happened is written down, and others may release
   litefarm.platform.deployment:
@@ -140,7 +137,7 @@ EXAMPLES = r"""
     run: "{{ deploy_run }}"
     record: {kind: deploy, result: ok, to: {version: v1.2.3, commit: "{{ litefarm_release.commit }}"}, services: [api]}
   run_once: true
-  delegate_to: "{{ groups['postgres'][0] }}"
+  delegate_to: "{{ litefarm_history_host }}"
 """
 
 RETURN = r"""
@@ -200,7 +197,7 @@ msg:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.litefarm.platform.plugins.module_utils import ledger
+from ansible_collections.litefarm.platform.plugins.module_utils import _ledger as ledger
 
 
 def main():

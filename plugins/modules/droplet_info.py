@@ -37,13 +37,11 @@ options:
     elements: str
     default: []
 extends_documentation_fragment:
-  - litefarm.platform.attributes.asks
+  - litefarm.platform.attributes.asks_on_droplet
   - ansible.builtin.action_common_attributes.facts
 attributes:
   facts:
     support: full
-  platform:
-    platforms: debian, ubuntu
 author:
   - LiteFarm platform maintainers (@LiteFarmOrg)
 seealso:
@@ -179,10 +177,10 @@ import shutil
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.info import running
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import ServiceError
-from ansible_collections.litefarm.platform.plugins.module_utils.engine_socket import SOCKET, Connection
-from ansible_collections.litefarm.platform.plugins.module_utils.fingerprint import fingerprint
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.info import running
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.model import ServiceError
+from ansible_collections.litefarm.platform.plugins.module_utils._engine_socket import SOCKET, Connection
+from ansible_collections.litefarm.platform.plugins.module_utils._fingerprint import fingerprint
 
 # Made by the roles base and postgres: the environment's hash, the verifier of the database's password, and its certificate.
 ENVIRONMENT_FILE = "/etc/litefarm/environment_id"
@@ -193,11 +191,13 @@ NAMES = {"debian": "Debian", "ubuntu": "Ubuntu"}
 
 
 def read(path: str) -> str:
+    """Nothing also of a file of zeroes, as a power cut may leave one: site.yml writes it anew."""
     try:
-        with open(path, encoding="utf-8") as file:
-            return file.read()
+        with open(path, encoding="utf-8", errors="replace") as file:
+            content = file.read()
     except OSError:
         return ""
+    return "" if "\0" in content else content
 
 
 def distribution_facts(os_release: str, debian_version: str) -> dict[str, str]:
@@ -259,8 +259,12 @@ def disk_facts(paths: list[str]) -> dict[str, dict[str, int]]:
 
 
 def has_database(folder: str) -> bool:
-    # The file that initdb writes first, and that the server looks for.
-    return read(os.path.join(folder, "PG_VERSION")).strip() != ""
+    # The file that initdb writes first, and that the server looks for. Also a damaged one is a sign of data.
+    try:
+        with open(os.path.join(folder, "PG_VERSION"), "rb") as file:
+            return file.read().strip() != b""
+    except OSError:
+        return False
 
 
 def deployed_with(root: str = "") -> dict[str, t.Any]:

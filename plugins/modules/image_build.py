@@ -3,6 +3,8 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
+# plugins/action/image_build.py runs first, on the control node.
+
 from __future__ import annotations
 
 DOCUMENTATION = r"""
@@ -54,6 +56,13 @@ options:
     description: What a person calls the commit. Becomes the label C(org.opencontainers.image.version).
     type: str
     default: ""
+  architecture:
+    description:
+      - The architecture that the image is built for, by Docker's name, for example C(amd64). An engine of another one needs QEMU's binfmt support, as
+        Docker Desktop has it. An image that turns out to be for another architecture is not pushed.
+      - Empty, the image is for whichever architecture the engine takes.
+    type: str
+    default: ""
   settings:
     description: Settings that the build bakes in, written to O(settings_file). Public by nature.
     type: dict
@@ -96,14 +105,7 @@ options:
     type: int
     default: 0
 extends_documentation_fragment:
-  - ansible.builtin.action_common_attributes
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: none
-  platform:
-    platforms: posix
+  - litefarm.platform.attributes.changes
 requirements:
   - git and the Docker SDK for Python on the builder
 author:
@@ -161,7 +163,7 @@ import os
 import shutil
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible_collections.litefarm.platform.plugins.module_utils import image_job
+from ansible_collections.litefarm.platform.plugins.module_utils import _image_job as image_job
 
 try:
     import docker
@@ -174,11 +176,15 @@ def start(module, job):
         module.fail_json(msg="The program git is missing on the builder: install it there.")
     if docker is None:
         module.fail_json(msg=missing_required_lib("docker"))
-    client = docker.from_env(timeout=600)
     try:
+        # Asks the engine for its version already.
+        client = docker.from_env(timeout=600)
         client.ping()
-    except docker.errors.DockerException as error:
-        module.fail_json(msg="No Docker engine answers on the builder (%s): install or start one there." % error)
+    except (docker.errors.DockerException, OSError) as error:
+        module.fail_json(
+            msg="No Docker engine answers on the builder (%s): start one there, or set DOCKER_HOST to its socket if it has another one than "
+            "/var/run/docker.sock." % " ".join(str(error).split())
+        )
     if not job.lock():
         if job.is_current():
             module.exit_json(changed=False, attached=True)
@@ -208,6 +214,7 @@ def main():
             "name": {"type": "str", "required": True},
             "tag": {"type": "str", "required": True},
             "version": {"type": "str", "default": ""},
+            "architecture": {"type": "str", "default": ""},
             "settings": {"type": "dict", "default": {}},
             "settings_file": {"type": "str", "default": ".env"},
             "environment": {"type": "dict", "default": {}},

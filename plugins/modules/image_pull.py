@@ -59,10 +59,10 @@ pulled:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.litefarm.platform.plugins.module_utils import run_number
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.engine import Engine, EngineMissing
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.host import Host
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import ServiceError, reference
+from ansible_collections.litefarm.platform.plugins.module_utils import _run_number as run_number
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.engine import Engine, EngineMissing
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.host import Host
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.model import ServiceError, reference
 
 
 def pull(engine, host, wanted):

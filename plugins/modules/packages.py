@@ -14,7 +14,8 @@ description:
   - Unlike M(ansible.builtin.apt) it needs no C(python3-apt), so check mode works on a droplet that has nothing yet; it asks C(dpkg)
     instead of opening apt's cache, so an unchanged droplet costs a fraction; and it first finishes what an interrupted
     C(dpkg) left half configured.
-  - Package lists are fetched only if something has to be installed.
+  - Package lists are fetched only if something has to be installed. If one source of packages fails, as one that is not signed does,
+    the packages are installed from the other sources, and the failure is a warning.
 options:
   name:
     description: Names of the packages.
@@ -29,17 +30,13 @@ options:
     type: bool
     default: true
   lock_timeout:
-    description: Seconds to wait for another apt (unattended upgrades, cloud-init) to finish.
+    description: Seconds to wait in all for another apt or dpkg (unattended upgrades, cloud-init, a person) to release its locks.
     type: int
     default: 300
 extends_documentation_fragment:
-  - ansible.builtin.action_common_attributes
+  - litefarm.platform.attributes.changes_with_diff
   - litefarm.platform.run_number
 attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
   platform:
     platforms: debian, ubuntu
 author:
@@ -65,15 +62,23 @@ installed:
 """
 
 import os
+import re
+import time
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.litefarm.platform.plugins.module_utils import run_number
+from ansible_collections.litefarm.platform.plugins.module_utils import _run_number as run_number
 
 POLICY = "/usr/sbin/policy-rc.d"
 POLICY_TEXT = "#!/bin/sh\n# litefarm.platform.packages: services stay stopped while their packages are installed.\nexit 101\n"
 # Nobody answers questions, and configuration files that somebody changed stay as they are.
 ENVIRONMENT = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "l", "LC_ALL": "C.UTF-8"}
+# What dpkg had begun and not written into its database when it was interrupted. apt-get refuses to install as long as something is here.
+UPDATES = "/var/lib/dpkg/updates"
+# What apt-get and dpkg say if another process has one of their locks. Apt's own DPkg::Lock::Timeout does not wait for the locks of lists and
+# archives, and dpkg waits for none.
+LOCKED = re.compile(r"Could not get lock|locked by another process|is another process using it")
+PAUSE = 2.0
 OPTIONS = ["-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold"]
 
 
@@ -91,12 +96,31 @@ def statuses(listing: str) -> dict[str, str]:
 class Packages:
     def __init__(self, module: AnsibleModule) -> None:
         self.module = module
+        self.deadline = time.monotonic() + module.params["lock_timeout"]
 
-    def run(self, *command: str) -> str:
-        code, output, errors = self.module.run_command(list(command), environ_update=ENVIRONMENT)
+    def ask(self, *command: str) -> tuple[int, str, str]:
+        """Exit status, output and errors of a command, which is started again as long as another process has a lock that it needs."""
+        while True:
+            code, output, errors = self.module.run_command(list(command), environ_update=ENVIRONMENT)
+            locked = [line for line in errors.splitlines() if LOCKED.search(line)]
+            if code == 0 or not locked:
+                return code, output, errors
+            if time.monotonic() >= self.deadline:
+                self.module.fail_json(
+                    msg="Another apt or dpkg has kept its lock for %d s (%s): wait until it has ended, or end it on the droplet, then run this again."
+                    % (self.module.params["lock_timeout"], locked[0].strip()),
+                    rc=code,
+                    stdout=output,
+                    stderr=errors,
+                )
+            time.sleep(PAUSE)
+
+    def run(self, *command: str, before: str = "") -> str:
+        """The output of a command that must succeed. `before` is what has failed on the way to it."""
+        code, output, errors = self.ask(*command)
         if code != 0:
-            lines = (errors.strip() or output.strip()).splitlines()
-            self.module.fail_json(msg="%s failed: %s" % (" ".join(command), "\n".join(lines[-15:])), rc=code, stdout=output, stderr=errors)
+            reason = before + "%s failed: %s" % (" ".join(command), last_lines(errors or output))
+            self.module.fail_json(msg=reason, rc=code, stdout=output, stderr=errors)
         return output
 
     def missing(self, names: list[str]) -> list[str]:
@@ -106,11 +130,18 @@ class Packages:
         return [name for name in names if found.get(name) != "installed"]
 
     def install(self, names: list[str]) -> None:
-        apt_get = ["apt-get", "-o", "DPkg::Lock::Timeout=%d" % self.module.params["lock_timeout"]]
-        if self.run("dpkg", "--audit").strip():
+        self.finish_interrupted()
+        code, output, errors = self.ask("apt-get", "-qq", "update")
+        failure = "" if code == 0 else "apt-get update failed: %s\n" % last_lines(errors or output)
+        # Whether the sources that did answer suffice is known only after this.
+        self.run("apt-get", *OPTIONS, "-qq", "--yes", "install", "--no-install-recommends", *names, before=failure)
+        if failure:
+            self.module.warn("%sAll packages were installed from the other sources: correct or remove that source in /etc/apt." % failure)
+
+    def finish_interrupted(self) -> None:
+        """Configure what an interrupted dpkg has left. One that still runs looks like it, and has its lock."""
+        if self.run("dpkg", "--audit").strip() or (os.path.isdir(UPDATES) and os.listdir(UPDATES)):
             self.run("dpkg", "--configure", "-a", "--force-confdef", "--force-confold")
-        self.run(*apt_get, "-qq", "update")
-        self.run(*apt_get, *OPTIONS, "-qq", "--yes", "install", "--no-install-recommends", *names)
 
     def hold_services(self) -> bool:
         """Keep services of new packages from starting; False where somebody else's policy is in force."""
@@ -125,6 +156,10 @@ class Packages:
         finally:
             os.unlink(draft)
         return True
+
+
+def last_lines(text: str) -> str:
+    return "\n".join(text.strip().splitlines()[-15:])
 
 
 def release_services() -> None:

@@ -31,14 +31,7 @@ options:
     type: path
     default: /usr/local/sbin/litefarm-postgres-backup
 extends_documentation_fragment:
-  - ansible.builtin.action_common_attributes
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: none
-  platform:
-    platforms: posix
+  - litefarm.platform.attributes.changes
 seealso:
   - module: litefarm.platform.postgres_backups
 """
@@ -61,7 +54,7 @@ import os
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.litefarm.platform.plugins.module_utils.postgres_archive import BACKUP_TYPES, explain
+from ansible_collections.litefarm.platform.plugins.module_utils._postgres_archive import BACKUP_TYPES, explain
 
 
 def main():

@@ -5,6 +5,8 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
+# plugins/action/postgres_backups.py runs first, on the control node.
+
 from __future__ import annotations
 
 DOCUMENTATION = r"""
@@ -89,12 +91,12 @@ time:
 import contextlib
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.engine import Engine
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.host import Clock
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import ServiceError
-from ansible_collections.litefarm.platform.plugins.module_utils.fingerprint import key_id
-from ansible_collections.litefarm.platform.plugins.module_utils.postgres_archive import ArchiveError, credentials_with_key
-from ansible_collections.litefarm.platform.plugins.module_utils.postgres_restore import OPTIONS, Restore, RestoreError
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.engine import Engine
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.host import Clock
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.model import ServiceError
+from ansible_collections.litefarm.platform.plugins.module_utils._fingerprint import key_id
+from ansible_collections.litefarm.platform.plugins.module_utils._postgres_archive import ArchiveError, credentials_with_key
+from ansible_collections.litefarm.platform.plugins.module_utils._postgres_restore import OPTIONS, Restore, RestoreError
 
 
 def main():

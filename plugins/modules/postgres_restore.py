@@ -212,14 +212,14 @@ import contextlib
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.litefarm.platform.plugins.module_utils import run_number
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service import faults
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.engine import Engine
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.host import Clock, Lock
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import ServiceError
-from ansible_collections.litefarm.platform.plugins.module_utils.postgres_archive import ArchiveError
-from ansible_collections.litefarm.platform.plugins.module_utils.postgres_copy import Copy
-from ansible_collections.litefarm.platform.plugins.module_utils.postgres_restore import OPTIONS, Restore, RestoreError, RestoreLock
+from ansible_collections.litefarm.platform.plugins.module_utils import _run_number as run_number
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service import faults
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.engine import Engine
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.host import Clock, Lock
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.model import ServiceError
+from ansible_collections.litefarm.platform.plugins.module_utils._postgres_archive import ArchiveError
+from ansible_collections.litefarm.platform.plugins.module_utils._postgres_copy import Copy
+from ansible_collections.litefarm.platform.plugins.module_utils._postgres_restore import OPTIONS, Restore, RestoreError, RestoreLock
 
 
 def perform(module, restore):

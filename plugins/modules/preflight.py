@@ -3,6 +3,8 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
+# Documentation only: the code is in plugins/action/preflight.py.
+
 from __future__ import annotations
 
 DOCUMENTATION = r"""
@@ -11,9 +13,10 @@ short_description: Fail with everything that stands in the way of a run
 version_added: 0.1.0
 description:
   - Adds what concerns all droplets together (one environment, no empty group where one is needed, secrets that are there and
-    strong, buckets that the environment's key can use) to what M(litefarm.platform.release) and
+    strong, buckets that the environment's key can use, images for the droplets' architecture) to what M(litefarm.platform.release) and
     M(litefarm.platform.preflight_droplet) found, and fails with all of it.
   - Expects the results of M(litefarm.platform.preflight_droplet) registered as C(litefarm_preflight).
+  - Warns of host names that lead to other addresses than those of the droplets which answer for them, or have none.
   - Never shows a secret. Runs on the control node, without a module call. Changes nothing.
 options:
   release:
@@ -33,10 +36,12 @@ options:
     type: list
     elements: dict
     required: true
-  backups:
-    description: Whether this run needs the backup bucket. One that only goes back to an earlier release does not.
+  going_back:
+    description:
+      - Whether this run only goes back to a release that the droplets ran before. What such a run does not use is not looked at then.
+        These are buckets, C(needed_groups), secrets that its services do not read, and how long certificates of the vault are valid.
     type: bool
-    default: true
+    default: false
 extends_documentation_fragment:
   - litefarm.platform.attributes.asks
 requirements:

@@ -3,6 +3,8 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
+# Documentation only: the code is in plugins/action/preflight_droplet.py.
+
 from __future__ import annotations
 
 DOCUMENTATION = r"""
@@ -14,6 +16,7 @@ description:
     reached is reported like every other problem.
   - Then checks, on the control node, the argument specs of all roles that will run on the droplet against its variables,
     the ranges of numbers, and the names of variables that nothing reads.
+  - Looks up, on the control node, the addresses (A and AAAA) of the names of the droplet's nginx. It waits for the DNS two seconds at most.
   - Reports problems and never fails; M(litefarm.platform.preflight) does. Changes nothing.
 options:
   roles:
@@ -46,11 +49,21 @@ options:
         that there is room for a second copy beside it is checked.
     type: dict
     default: {}
+  playbook_variables:
+    description:
+      - Variables that the playbooks themselves define or register, by name or, with C(*), by pattern. No inventory sets them, so they are not
+        reported as variables that nothing reads.
+    type: list
+    elements: str
+    default: []
+  going_back:
+    description:
+      - Whether this run only goes back to a release that the droplets ran before. Then distribution and memory of the droplet are not
+        looked at, nor names of variables that nothing reads, and C(disk_free_mb) only where an image of O(releases) is missing.
+    type: bool
+    default: false
 extends_documentation_fragment:
-  - litefarm.platform.attributes.asks
-attributes:
-  platform:
-    platforms: debian, ubuntu
+  - litefarm.platform.attributes.asks_on_droplet
 author:
   - LiteFarm platform maintainers (@LiteFarmOrg)
 seealso:
@@ -70,6 +83,7 @@ EXAMPLES = r"""
       memory_mb: 900
       disk_free_mb: 4000
     secrets: []
+    playbook_variables: [litefarm_release, "preflight_*"]
   register: litefarm_preflight
 """
 
@@ -88,6 +102,10 @@ outdated:
   returned: always
   type: list
   elements: str
+host_names:
+  description: Names of the droplet's nginx that the world uses, with the addresses that the DNS has for them; only those with an answer in time.
+  returned: always
+  type: dict
 ansible_facts:
   description: The facts of M(litefarm.platform.droplet_info).
   returned: always

@@ -3,6 +3,8 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
+# Documentation only: the code is in plugins/action/recorded_release.py.
+
 from __future__ import annotations
 
 DOCUMENTATION = r"""
@@ -13,11 +15,6 @@ description:
   - Finds the release that the environment runs, or the one to go back to. Runs on the control node.
   - Going back passes over a release that failed when it was last released, that was taken back, or that ran on some droplets only.
 options:
-  history:
-    description: The records of the environment, as M(litefarm.platform.deployment) returns them.
-    type: list
-    elements: dict
-    required: true
   which:
     description:
       - V(present) is the release that runs. It fails if the last release is in place on some droplets only, because then there are two.
@@ -34,10 +31,8 @@ options:
     type: bool
     default: false
 extends_documentation_fragment:
-  - litefarm.platform.attributes.asks
-attributes:
-  platform:
-    platforms: all
+  - litefarm.platform.attributes.asks_anywhere
+  - litefarm.platform.rollout.history
 author:
   - LiteFarm platform maintainers (@LiteFarmOrg)
 seealso:

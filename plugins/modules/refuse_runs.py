@@ -52,7 +52,7 @@ lowest:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.litefarm.platform.plugins.module_utils import run_number
+from ansible_collections.litefarm.platform.plugins.module_utils import _run_number as run_number
 
 
 def main():

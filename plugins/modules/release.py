@@ -3,6 +3,8 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
+# Documentation only: the code is in plugins/action/release.py.
+
 from __future__ import annotations
 
 DOCUMENTATION = r"""
@@ -10,7 +12,7 @@ module: release
 short_description: Resolve a version to one commit, and its images to digests
 version_added: 0.1.0
 description:
-  - Asks the git repository for the commit of a tag, a branch or a full commit, and the image registry for the digests of the
+  - Asks the git repository for the commit of a tag, a branch or the first digits of a commit, and the image registry for the digests of the
     images that C(playbooks/build.yml) makes of it. From then on a run speaks of digests only, so a tag that moves in
     between changes nothing.
   - An image's tag is the commit. If the image has settings baked in, the tag is the commit, the environment and the first
@@ -23,7 +25,9 @@ options:
     type: str
     required: true
   version:
-    description: Tag, branch or full commit, as text. A number is refused, because YAML reads 3.10 as 3.1.
+    description:
+      - Tag, branch or commit, as text. At least seven digits of a commit are enough if only one commit of a branch or tag begins with them.
+      - A number is refused, because YAML reads 3.10 as 3.1.
     type: raw
     required: true
   environment:
@@ -53,6 +57,12 @@ options:
     description: Certificate authorities to trust beside the system's, name to PEM.
     type: dict
     default: {}
+  architecture:
+    description:
+      - Architecture that the images must be for, by Docker's name, for example C(amd64). The tag of one that is for another architecture
+        counts as missing, so that C(playbooks/build.yml) builds and replaces it. Empty, the registry is not asked for it.
+    type: str
+    default: ""
   images_may_be_missing:
     description: Whether an image that the registry does not have is an answer and no problem.
     type: bool

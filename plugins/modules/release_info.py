@@ -48,10 +48,42 @@ options:
     description: The status file of the backup of files. Empty, or without such a file, there is none.
     type: path
     default: ""
+  dump:
+    description: The file in which the daily dump of the database leaves its result. Empty, or without such a file, there is none.
+    type: path
+    default: ""
   data_directory:
     description: Directory with the database's data, in which C(playbooks/restore.yml) keeps those that it replaces. Empty, they are not looked for.
     type: path
     default: ""
+  repaired_logs:
+    description: Directory in which Redis' container keeps copies of damaged logs that it has repaired. Empty, they are not looked for.
+    type: path
+    default: ""
+  certificates:
+    description: Settings of the role C(nginx) for certificates. Empty, or without such a file, none are looked at.
+    type: path
+    default: ""
+  job_queues:
+    description: Service to C(command) and its C(stdin), which reports in its container what has become of jobs. Empty, nothing is asked.
+    type: dict
+    default: {}
+  request_queues:
+    description: Whether this droplet's HAProxy is asked for requests that wait for their turn.
+    type: bool
+    default: false
+  live:
+    description: Names of sets of files of M(litefarm.platform.config_files) of which it is looked whether they are live. None by default.
+    type: list
+    elements: str
+    default: []
+  third_party:
+    description:
+      - Services of which it is returned how old their image is, and whether its registry has a newer one under the same tag. An answer of a
+        registry is kept for an hour in C(/run/litefarm).
+    type: list
+    elements: str
+    default: []
 seealso:
   - module: litefarm.platform.container_service
 """
@@ -91,6 +123,12 @@ services:
       sample: "2026-11-24T20:15:00Z"
     restarts:
       description: How often the engine had to start it again.
+      type: int
+    restarts_last_hour:
+      description: How often within the last hour; null if the journal cannot be asked.
+      type: int
+    out_of_memory:
+      description: How often memory ran out in it within the last hour.
       type: int
     port:
       description: First host port.
@@ -152,11 +190,15 @@ maintenance:
 archive:
   description:
     - What guard (C(guard)) and backups (C(results), by type) last reported of the database's archive, each with its C(age) in seconds; null if
-      nothing did. The object storage is not asked.
+      nothing did. Results of an earlier archive, as before a new encryption key, are left out. The object storage is not asked.
   returned: always
   type: dict
 file_backup:
   description: What the backup of files last reported, with its C(age) in seconds and by C(tags) if it says so; null if it did not.
+  returned: always
+  type: dict
+dump:
+  description: The result of the last dump of the database (C(result), C(message)), with its C(age) and C(ok_age) in seconds; null if there was none.
   returned: always
   type: dict
 replaced_data:
@@ -164,6 +206,43 @@ replaced_data:
   returned: always
   type: list
   elements: dict
+repaired_logs:
+  description: Copies of damaged logs that Redis' container has repaired, the oldest first, each with C(path), the C(bytes) that were cut and C(age) in seconds.
+  returned: always
+  type: list
+  elements: dict
+certificates:
+  description:
+    - Of each name (C(names)) that this droplet's nginx serves C(left) and C(lifetime) of its certificate in seconds, or a C(problem). How
+      certbot's last run ended is C(renewal), with C(failed), C(age) in seconds, C(message) and C(problem). Null if there are no names.
+  returned: always
+  type: dict
+job_queues:
+  description:
+    - Service of O(job_queues) to what was reported. C(queues) has of each queue how many jobs are C(waiting), C(active), C(failed) and
+      C(failed_last_day), for how many seconds a job has waited while none was in work (C(untaken), 0 below two minutes), and by whom it is paused
+      (C(paused_by)). C(oldest) is the failed job that is C(age) seconds old. C(problem) says why nothing
+      is known.
+  returned: always
+  type: dict
+request_queues:
+  description:
+    - Service to the number of requests that it is C(working) on, that are C(waiting), and that were C(refused) within the last hour (null if that
+      is not known), as C(services); or the C(error) of HAProxy. Null if it was not asked.
+  returned: always
+  type: dict
+live:
+  description:
+    - What of the sets of O(live) is C(different) from what their files declare, as sentences, and of which sets that is C(unknown). Null if none
+      were to be looked at.
+  returned: always
+  type: dict
+third_party:
+  description:
+    - Service of O(third_party) to its C(image), the C(age) of the image in seconds, and whether there is a C(newer) one; either is null if it is not
+      known, and C(problem) says why nobody knows of a newer one.
+  returned: always
+  type: dict
 engine:
   description: Whether an engine answers.
   returned: always
@@ -171,10 +250,19 @@ engine:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.litefarm.platform.plugins.module_utils import postgres_archive
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.info import running
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import ServiceError
-from ansible_collections.litefarm.platform.plugins.module_utils.maintenance import look
+from ansible_collections.litefarm.platform.plugins.module_utils import (
+    _certificates as certificates,
+    _config_files as config_files,
+    _job_queues as job_queues,
+    _postgres_archive as postgres_archive,
+    _repaired_log as repaired_log,
+    _request_queues as request_queues,
+)
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.engine import Engine
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.images import third_party
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.info import running
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.model import ServiceError
+from ansible_collections.litefarm.platform.plugins.module_utils._maintenance import look
 
 
 def main():
@@ -187,21 +275,36 @@ def main():
             maintenance_directory=dict(type="path", default=""),
             archive_directory=dict(type="path", default=""),
             file_backup=dict(type="path", default=""),
+            dump=dict(type="path", default=""),
             data_directory=dict(type="path", default=""),
+            repaired_logs=dict(type="path", default=""),
+            certificates=dict(type="path", default=""),
+            job_queues=dict(type="dict", default={}),
+            request_queues=dict(type="bool", default=False),
+            third_party=dict(type="list", elements="str", default=[]),
+            live=dict(type="list", elements="str", default=[]),
         ),
         supports_check_mode=True,
     )
     wanted = module.params
     try:
         answer = running(wanted["services"], wanted["images"], wanted["probe"], wanted["state_directory"])
+        answer["third_party"] = third_party(wanted["third_party"], Engine()) if answer["engine"] else {}
     except ServiceError as error:
         module.fail_json(msg=error.report())
+    asked = wanted["job_queues"].items() if answer["engine"] else []
+    answer["job_queues"] = {service: job_queues.ask(service, each["command"], each["stdin"]) for service, each in asked}
+    answer["certificates"] = certificates.look(wanted["certificates"]) if wanted["certificates"] else None
+    answer["request_queues"] = request_queues.look() if wanted["request_queues"] else None
+    answer["live"] = config_files.look(wanted["live"]) if wanted["live"] else None
+    answer["repaired_logs"] = repaired_log.look(wanted["repaired_logs"]) if wanted["repaired_logs"] else []
     maintenance = look(wanted["maintenance_directory"]) if wanted["maintenance_directory"] else None
     archive = postgres_archive.look(wanted["archive_directory"]) if wanted["archive_directory"] else {}
     files = postgres_archive.look_at_files(wanted["file_backup"]) if wanted["file_backup"] else None
+    dump = postgres_archive.read_result(wanted["dump"]) if wanted["dump"] else None
     replaced = postgres_archive.look_at_replaced(wanted["data_directory"]) if wanted["data_directory"] else []
     archive = archive if any(archive.values()) else None
-    module.exit_json(changed=False, maintenance=maintenance, archive=archive, file_backup=files, replaced_data=replaced, **answer)
+    module.exit_json(changed=False, maintenance=maintenance, archive=archive, file_backup=files, dump=dump, replaced_data=replaced, **answer)
 
 
 if __name__ == "__main__":

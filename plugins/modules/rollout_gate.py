@@ -3,6 +3,8 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
+# Documentation only: the code is in plugins/action/rollout_gate.py.
+
 from __future__ import annotations
 
 DOCUMENTATION = r"""
@@ -10,27 +12,21 @@ module: rollout_gate
 short_description: Let a rollout go on only with all of its droplets
 version_added: 0.1.0
 description:
-  - Fails if a droplet of the run has been lost, or has not done what it was to do. What counts is what a droplet is known to have done, because one
-    that cannot be reached any more reports nothing. Runs on the control node.
+  - Finds droplets of the run that have been lost, or have not done what they were to do. What counts is what a droplet is known to have done, because
+    one that cannot be reached any more reports nothing. Runs on the control node.
 options:
   after:
     description:
       - V(configuration) looks at all droplets of the environment that preflight has seen, and wants each of them configured in this run (the fact
-        C(litefarm_configured) is the run's id).
-      - V(staging) looks at the droplets of the play, and wants each service of each of them staged, or already in place.
+        C(litefarm_configured) is the run's id). It never fails. RV(ready) says whether the rollout may go on, and the outcome of the rollout names
+        what is recorded in C(litefarm_configuration_failure) of each other droplet, a C(task) and a C(reason).
+      - V(staging) looks at the droplets of the play, and wants each service of each of them staged, or already in place. It fails otherwise.
     type: str
     choices: [configuration, staging]
     required: true
-  services:
-    description: Services of the release, which are names of groups.
-    type: list
-    elements: str
-    required: true
 extends_documentation_fragment:
-  - litefarm.platform.attributes.asks
-attributes:
-  platform:
-    platforms: all
+  - litefarm.platform.attributes.asks_anywhere
+  - litefarm.platform.rollout.services
 author:
   - LiteFarm platform maintainers (@LiteFarmOrg)
 seealso:
@@ -47,6 +43,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+ready:
+  description: Whether every droplet is configured.
+  returned: O(after=configuration)
+  type: bool
 services:
   description: Services that the run replaces on any droplet.
   returned: O(after=staging)

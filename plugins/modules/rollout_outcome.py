@@ -3,6 +3,8 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
+# Documentation only: the code is in plugins/action/rollout_outcome.py.
+
 from __future__ import annotations
 
 DOCUMENTATION = r"""
@@ -15,10 +17,7 @@ description:
   - Never fails itself, so that the outcome can be recorded and sent before the run fails. Runs on the control node.
 options: {}
 extends_documentation_fragment:
-  - litefarm.platform.attributes.asks
-attributes:
-  platform:
-    platforms: all
+  - litefarm.platform.attributes.asks_anywhere
 author:
   - LiteFarm platform maintainers (@LiteFarmOrg)
 seealso:
@@ -49,6 +48,10 @@ noteworthy:
   type: bool
 message:
   description: Why it failed, a droplet that could not go back first; or which droplets stay behind.
+  returned: always
+  type: str
+text:
+  description: The event of the webhook as one sentence; empty if no lock was taken.
   returned: always
   type: str
 record:

@@ -3,6 +3,8 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
+# Documentation only: the code is in plugins/action/rollout_plan.py.
+
 from __future__ import annotations
 
 DOCUMENTATION = r"""
@@ -24,21 +26,10 @@ options:
     description: The release, as M(litefarm.platform.release) returns it.
     type: dict
     required: true
-  history:
-    description: The records of the environment, as M(litefarm.platform.deployment) returns them.
-    type: list
-    elements: dict
-    required: true
-  services:
-    description: Services of the release, which are names of groups.
-    type: list
-    elements: str
-    required: true
 extends_documentation_fragment:
-  - litefarm.platform.attributes.asks
-attributes:
-  platform:
-    platforms: all
+  - litefarm.platform.attributes.asks_anywhere
+  - litefarm.platform.rollout.history
+  - litefarm.platform.rollout.services
 author:
   - LiteFarm platform maintainers (@LiteFarmOrg)
 seealso:
@@ -75,6 +66,10 @@ behind:
   description: Droplet to the release on which it stays, because it is not part of the run.
   returned: success
   type: dict
+text:
+  description: The event of the webhook as one sentence.
+  returned: success
+  type: str
 plan:
   description: What was printed.
   returned: success

@@ -3,6 +3,8 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
+# Documentation only: the code is in plugins/action/rollout_step.py.
+
 from __future__ import annotations
 
 DOCUMENTATION = r"""
@@ -27,19 +29,9 @@ options:
     description: Only these of the services; all of them if left out.
     type: list
     elements: str
-  run_number:
-    description: Number of the deploy lock's run, which the droplet compares with the newest one that it has seen.
-    type: int
-    default: 0
 extends_documentation_fragment:
-  - ansible.builtin.action_common_attributes
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: none
-  platform:
-    platforms: posix
+  - litefarm.platform.attributes.changes
+  - litefarm.platform.run_number
 author:
   - LiteFarm platform maintainers (@LiteFarmOrg)
 seealso:

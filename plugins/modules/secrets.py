@@ -3,6 +3,8 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
+# Documentation only: the code is in plugins/action/secrets.py.
+
 from __future__ import annotations
 
 DOCUMENTATION = r"""
@@ -30,7 +32,7 @@ options:
       - C(rotation) says what a rotation means for people. While a secret with C(accepted_twice) is rotated, the vault has its previous
         value too, as C(<name>_previous). With C(elsewhere), its rotation waits until a person has copied the new value.
       - After a rotation of a secret with C(keep_previous), the value before it stays in the vault until a person removes it, as C(<name>_)
-        with the first 8 hexadecimal digits of its SHA-256.
+        with the first 8 hexadecimal digits of its SHA-256. C(encrypts_backups) says that backups are encrypted with it.
       - A secret with C(fixed) is never rotated. One with C(optional) is created, and an environment that is older than it runs without it.
     type: list
     elements: dict
@@ -42,6 +44,7 @@ options:
     description:
       - The name of one secret, with or without C(vault_), that gets a new value. Either half of a pair stands for both.
       - Every droplet of the group C(litefarm) has to be in the run, and none of them may have failed.
+      - If it is empty, the secrets that can be rotated are listed with what their rotation means for people, and nothing is changed.
     type: str
   phase:
     description:
@@ -52,14 +55,7 @@ options:
     choices: [begin, resume, finish]
     default: begin
 extends_documentation_fragment:
-  - ansible.builtin.action_common_attributes
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: none
-  platform:
-    platforms: posix
+  - litefarm.platform.attributes.changes
 author:
   - LiteFarm platform maintainers (@LiteFarmOrg)
 """
@@ -109,6 +105,10 @@ rolls_out:
   type: bool
 waits:
   description: Whether the rotation stays open until a person has copied the new value.
+  returned: success, with O(rotate)
+  type: bool
+backs_up:
+  description: Whether backups are encrypted with it, so that this run is to end with the first ones under the new value.
   returned: success, with O(rotate)
   type: bool
 closes:

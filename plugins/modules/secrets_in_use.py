@@ -3,6 +3,8 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
+# Documentation only: the code is in plugins/action/secrets_in_use.py.
+
 from __future__ import annotations
 
 DOCUMENTATION = r"""
@@ -14,10 +16,7 @@ description:
     vault for an environment that runs already. It expects the answer in the variable C(litefarm_secrets_in_use).
   - Never fails, because a vault is also made before there are droplets. Changes nothing.
 extends_documentation_fragment:
-  - litefarm.platform.attributes.asks
-attributes:
-  platform:
-    platforms: debian, ubuntu
+  - litefarm.platform.attributes.asks_on_droplet
 author:
   - LiteFarm platform maintainers (@LiteFarmOrg)
 """

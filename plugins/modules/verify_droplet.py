@@ -3,6 +3,8 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
+# plugins/action/verify_droplet.py runs first, on the control node.
+
 from __future__ import annotations
 
 DOCUMENTATION = r"""
@@ -23,23 +25,35 @@ options:
       - Each check has C(check), its name in the table, and C(kind), one of those below. With C(once) only one droplet of the run
         that is in the group is asked.
       - "C(http), from outside: C(url), C(method) (GET), C(status) (200), C(headers) (name to a regular expression) and C(contains)."
-      - "C(certificate), from outside: C(host_name), and C(days) (20) below which it warns."
+      - "C(certificate), from outside: C(host_name). A quarter of its lifetime is left, or 30 days if that is less."
       - "C(ports), from outside: C(open) and C(closed), lists of TCP ports."
       - "C(export), from outside: C(url) of the API's question, C(farm_id), C(user_id), C(jwt_secret), the C(seconds) (60) in which the
         export has to arrive, and C(storage) with C(endpoint), C(region), C(bucket), C(access_key_id) and C(secret_access_key). It is a
         warning if C(farm_id) or C(user_id) is empty. Needs boto3 on the control node."
-      - "C(containers): one container of C(service) runs, and if it was restarted it has run for C(steady_seconds) (300)."
-      - "C(strangers): no service runs that is not in C(groups)."
+      - "C(containers): one container of C(service) runs, and if it was restarted it has run for C(steady_seconds) (300). Two restarts in the last
+        hour fail, one is a warning. C(memory) is the variable of its memory limit, if that is not the service's name with C(_memory_mb)."
+      - "C(misplaced_containers): no service runs that is not in C(groups)."
       - "C(exec): C(command) in the container of C(service) ends with status 0. C(expected) says in words what that means."
-      - "C(database): C(database) in the container of C(service), asked as the C(user) of its system, belongs to C(owner)."
-      - "C(backups): the newest file in C(path) that fits C(pattern) is younger than C(hours). With C(none_is_ok) there may be none."
+      - "C(job_queues): what C(command), which reads C(stdin), reports in the container of C(service) of its queues. Jobs that have failed in the last
+        24 hours are a warning, and so are queues that a release has paused."
+      - "C(database): C(database) in the container of C(service), asked as C(user) (the container's own), belongs to C(owner)."
+      - "C(backups): the newest file in C(path) that fits C(pattern) is younger than C(hours). With C(none_is_ok) there may be none.
+        The file C(record), if it is there, says that the last one was taken."
       - "C(archive): in the folder C(state), the guard has reported within C(guard_seconds), WAL has waited less than C(late_seconds) (a warning) and
-        C(failing_seconds), and the last verification is ok and younger than C(verify_hours). In the bucket, which C(command) in the container of
-        C(service) asks, the newest backup is younger than C(hours) and the newest full one than C(full_hours); while the archive itself is younger,
-        there may be none, which is a warning."
+        C(failing_seconds), the disk has room and its reserve file (a warning), and the last verification is ok and younger than C(verify_hours). In the
+        bucket, which C(command) in the container of C(service) asks, the newest backup is younger than C(hours) and the newest full one than
+        C(full_hours); while the archive itself is younger, there may be none, which is a warning."
       - "C(file_backup): what the status file C(path) says of each tag is ok and younger than C(hours). Without the unit C(timer) there is nothing to copy."
+      - "C(database_certificate), asked from the droplet: what PostgreSQL at C(address) and C(port) shows fits C(host_name) and the certificate
+        C(authority), and is good for as long as with C(certificate). C(cure) says what to do if not."
+      - "C(third_party_image): the registry has no newer image under the tag of the one that C(service) runs; else it is a warning. An answer of a
+        registry is kept for an hour in C(/run/litefarm)."
+      - "C(live): units and kernel of the droplet have what the files of C(sets) declare, names of sets of M(litefarm.platform.config_files)."
+      - "C(unit): the last run of the systemd unit C(unit) did not fail, and C(timer), if there is one, is active."
+      - "C(queue): HAProxy bounds the requests to C(service), and has refused none within the last hour; else it is a warning."
       - "C(maintenance): C(playbooks/maintenance.yml) has closed nothing with a page in C(path). While it has, a 503 of the host names in
         C(closes) is a warning only."
+      - "C(repaired_log): Redis' container keeps no copy of a damaged log in C(path), as it does when it repairs one; else it is a warning."
       - "C(releases): all droplets of the run have the release that the history in C(path) says, and the last one is not partial; else it is a
         warning. M(litefarm.platform.verify) compares, when all droplets have answered."
       - "C(redis), asked from the droplet: C(host), C(port) and C(password)."
@@ -81,6 +95,11 @@ options:
     type: list
     elements: path
     default: []
+  repaired_logs:
+    description: Used by the action plugin, folders in which copies of damaged logs may be.
+    type: list
+    elements: path
+    default: []
   databases:
     description: Used by the action plugin, databases to look at.
     type: list
@@ -91,6 +110,10 @@ options:
     type: list
     elements: dict
     default: []
+  job_queues:
+    description: Used by the action plugin, C(command) and C(stdin) by service.
+    type: dict
+    default: {}
   redis:
     description: Used by the action plugin, passwords by address of Redis.
     type: dict
@@ -99,16 +122,35 @@ options:
     description: Used by the action plugin, keys by URL of the image host.
     type: dict
     default: {}
+  third_party:
+    description: Used by the action plugin, services whose images are looked at.
+    type: list
+    elements: str
+    default: []
+  units:
+    description: Used by the action plugin, timers by systemd unit.
+    type: dict
+    default: {}
+  request_queues:
+    description: Used by the action plugin, whether queues of requests are looked at.
+    type: bool
+    default: false
+  live:
+    description: Used by the action plugin, sets of files of which it is looked whether they are live.
+    type: list
+    elements: str
+    default: []
+  database_certificates:
+    description: Used by the action plugin, C(name) and C(authority) of a certificate by address of PostgreSQL.
+    type: dict
+    default: {}
   peers:
     description: Used by the action plugin, addresses and the ports to ask them for.
     type: list
     elements: dict
     default: []
 extends_documentation_fragment:
-  - litefarm.platform.attributes.asks
-attributes:
-  platform:
-    platforms: debian, ubuntu
+  - litefarm.platform.attributes.asks_on_droplet
 author:
   - LiteFarm platform maintainers (@LiteFarmOrg)
 seealso:
@@ -133,8 +175,8 @@ rows:
   elements: dict
 containers:
   description:
-    - Containers of the platform's services, with C(name), C(service), C(image), C(status), C(restarts) and C(running_seconds). Empty if no check
-      looks inside the droplet.
+    - Containers of the platform's services, with C(name), C(service), C(image), C(status), C(restarts), C(running_seconds),
+      C(restarts_last_hour) (null if the journal does not say) and C(out_of_memory). Empty if no check looks inside the droplet.
   returned: always
   type: list
   elements: dict
@@ -154,9 +196,21 @@ import subprocess
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.litefarm.platform.plugins.module_utils import ledger, postgres_archive
-from ansible_collections.litefarm.platform.plugins.module_utils.maintenance import look
-from ansible_collections.litefarm.platform.plugins.module_utils.verification import questions
+from ansible_collections.litefarm.platform.plugins.module_utils import (
+    _certificates as certificates,
+    _config_files as config_files,
+    _job_queues as job_queues,
+    _ledger as ledger,
+    _postgres_archive as postgres_archive,
+    _repaired_log as repaired_log,
+    _request_queues as request_queues,
+    _restarts as restarts,
+)
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.engine import Engine
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.images import third_party
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.model import ServiceError
+from ansible_collections.litefarm.platform.plugins.module_utils._maintenance import look
+from ansible_collections.litefarm.platform.plugins.module_utils._verification import questions
 
 SERVICE_LABEL = "litefarm.platform.service"
 IMAGE_LABEL = "litefarm.platform.image"
@@ -196,6 +250,7 @@ def containers(module, docker):
                 "status": document["State"]["Status"],
                 "restarts": document["RestartCount"],
                 "running_seconds": seconds_since(document["State"]["StartedAt"]),
+                **restarts.recent(document["Id"], document["RestartCount"]),
             }
         )
     return found, None
@@ -204,7 +259,7 @@ def containers(module, docker):
 def history(directory):
     book = ledger.Ledger(directory)
     try:
-        return {"records": [*book.history(), *ledger.planned(book.lock())], "error": None}
+        return {"records": [*book.history(), *ledger.planned(book.lock())], "error": book.damage()}
     except ledger.LedgerError as error:
         return {"records": [], "error": str(error)}
 
@@ -217,7 +272,8 @@ def backups(wanted):
         if paths:
             newest = max(paths, key=os.path.getmtime)
             size, age = os.path.getsize(newest), int(time.time() - os.path.getmtime(newest))
-    return {"newest": newest, "bytes": size, "age_seconds": age}
+    last = postgres_archive.read_result(wanted["record"]) if wanted.get("record") else None
+    return {"newest": newest, "bytes": size, "age_seconds": age, "last": last}
 
 
 def archive(docker, wanted, found, timeout):
@@ -236,8 +292,7 @@ def archive(docker, wanted, found, timeout):
         answer["problem"] = archived.problem
     except postgres_archive.ArchiveError as refusal:
         answer["problem"] = str(refusal)
-    # The script that creates the archive remembers it here.
-    answer["created_age"] = age_of(os.path.join(wanted["state"], "spool", "created"))
+    answer["created_age"] = postgres_archive.created_age(wanted["state"], now)
     return dict(answer, **postgres_archive.look(wanted["state"]))
 
 
@@ -272,7 +327,8 @@ def execute(docker, wanted, found, command, timeout, options=(), text=""):
 def database(docker, wanted, found, timeout):
     psql = ["psql", "--no-psqlrc", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1", "--dbname=postgres", "--file=-"]
     psql.append("--set=name=%s" % wanted["database"])
-    done, error = execute(docker, wanted, found, psql, timeout, ["--interactive", "--user", str(wanted["user"])], QUESTION)
+    options = ["--user", wanted["user"]] if wanted["user"] else []
+    done, error = execute(docker, wanted, found, psql, timeout, ["--interactive", *options], QUESTION)
     if error:
         return {"error": error}
     if done.returncode:
@@ -285,12 +341,23 @@ def command(docker, wanted, found, timeout):
     return {"error": error} if error else {"code": done.returncode, "output": (done.stdout + done.stderr)[-2000:]}
 
 
+def third_party_images(services):
+    try:
+        return third_party(services, Engine())
+    except ServiceError as error:
+        return {name: {"image": "unknown", "age": None, "newer": None, "problem": str(error)} for name in services}
+
+
 def ask_neighbours(pool, params):
     """Questions that wait for others, all at once: for each, by address, a future answer."""
     timeout = params["timeout"]
     pairs = [(peer["address"], port) for peer in params["peers"] for port in peer["ports"]]
     return {
         "redis": {address: pool.submit(questions.redis, address, password, timeout) for address, password in params["redis"].items()},
+        "database_certificates": {
+            address: pool.submit(certificates.of_postgres, address, wanted["name"], wanted["authority"], timeout)
+            for address, wanted in params["database_certificates"].items()
+        },
         "images": {url: pool.submit(questions.image, url, key, timeout) for url, key in params["images"].items()},
         "peers": {"open": pool.submit(questions.open_ports, pairs, min(timeout, 2))},
     }
@@ -307,10 +374,17 @@ def main():
             "file_backups": {"type": "list", "elements": "dict", "default": []},
             "history": {"type": "path", "default": ""},
             "maintenance": {"type": "list", "elements": "path", "default": []},
+            "repaired_logs": {"type": "list", "elements": "path", "default": []},
             "databases": {"type": "list", "elements": "dict", "default": []},
             "commands": {"type": "list", "elements": "dict", "default": []},
+            "job_queues": {"type": "dict", "default": {}},
             "redis": {"type": "dict", "default": {}, "no_log": True},
             "images": {"type": "dict", "default": {}, "no_log": True},
+            "third_party": {"type": "list", "elements": "str", "default": []},
+            "units": {"type": "dict", "default": {}},
+            "request_queues": {"type": "bool", "default": False},
+            "live": {"type": "list", "elements": "str", "default": []},
+            "database_certificates": {"type": "dict", "default": {}},
             "peers": {"type": "list", "elements": "dict", "default": []},
         },
         supports_check_mode=True,
@@ -321,6 +395,8 @@ def main():
         asked = ask_neighbours(pool, module.params)
         # What follows needs no more than this droplet.
         found, error = containers(module, docker) if docker else ([], "no engine is installed")
+        others = pool.submit(third_party_images, module.params["third_party"]) if module.params["third_party"] and not error else None
+        running = pool.submit(config_files.look, module.params["live"]) if module.params["live"] else None
         archives = {wanted["state"]: pool.submit(archive, docker, wanted, found, timeout) for wanted in module.params["archives"]}
         answers = {
             "containers": found,
@@ -332,10 +408,20 @@ def main():
                 for wanted in module.params["file_backups"]
             },
             "maintenance": {path: look(path) for path in module.params["maintenance"]},
+            "repaired_logs": {path: repaired_log.look(path) for path in module.params["repaired_logs"]},
             "databases": {wanted["database"]: database(docker, wanted, found, timeout) for wanted in module.params["databases"]},
             "commands": {wanted["key"]: command(docker, wanted, found, timeout) for wanted in module.params["commands"]},
+            "job_queues": {
+                service: job_queues.ask(service, wanted["command"], wanted["stdin"]) if not error else {"problem": error}
+                for service, wanted in module.params["job_queues"].items()
+            },
             "archives": {state: answer.result() for state, answer in archives.items()},
             "redis": {address: answer.result() for address, answer in asked["redis"].items()},
+            "database_certificates": {address: answer.result() for address, answer in asked["database_certificates"].items()},
+            "third_party": others.result() if others else {},
+            "live": running.result() if running else None,
+            "units": {unit: certificates.last_run(unit, timer) for unit, timer in module.params["units"].items()},
+            "request_queues": request_queues.look() if module.params["request_queues"] else None,
             "images": {url: answer.result() for url, answer in asked["images"].items()},
             "peers": {peer["address"]: [] for peer in module.params["peers"]},
         }

@@ -12,7 +12,7 @@ import tarfile
 from pathlib import Path
 
 import yaml
-from lab.inventory import NEW_DATABASE
+from lab.inventory import SINCE
 
 from tests.support import lab
 
@@ -59,8 +59,7 @@ def bring(environment: str) -> None:
     unpack(UPGRADE["commit"], CHECKOUT)
     folder = Path(lab.inventory(environment, CHECKOUT))
     link_inventory(CHECKOUT / "inventories" / environment, Path(lab.inventory(environment)), folder)
-    # The earlier preflight.yml refuses a variable that its roles do not have.
-    (folder / "group_vars" / "litefarm" / NEW_DATABASE).unlink()
+    (folder / "group_vars" / "litefarm" / SINCE).unlink()
 
 
 def vault(environment: str) -> Path:

@@ -41,9 +41,11 @@ class Farm:
 
     Args:
         environment: whose API and bucket.
+        timeout: seconds within which the API has to answer.
     """
 
-    def __init__(self, environment: str):
+    def __init__(self, environment: str, timeout: float = 10):
+        self._timeout = timeout
         settings, self._vault = lab.settings(environment), lab.vault(environment)
         self._api = settings["litefarm_api_host_name"]
         self.bucket = settings["litefarm_private_bucket"]
@@ -92,11 +94,31 @@ class Farm:
         """The content of an object of the private bucket."""
         return self.storage.get_object(Bucket=self.bucket, Key=key)["Body"].read()
 
+    def upload_slowly(self, content: bytes, name: str, kind: str = "image/png") -> Connection:
+        """Sends all of a file but its last byte, as a phone does at the edge of its network, and leaves it there."""
+        headers, body = form(content, name, kind, field="_file_")
+        connection = self._connection()
+        connection.putrequest("POST", f"/document/upload/farm/{FARM}")
+        for key, value in {**self._bearer(), **headers, "Content-Length": str(len(body))}.items():
+            connection.putheader(key, value)
+        connection.endheaders()
+        connection.send(body[:-1])
+        return connection
+
+    def remove(self, key: str) -> None:
+        """Removes an object of the private bucket."""
+        self.storage.delete_object(Bucket=self.bucket, Key=key)
+
+    def _bearer(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {token(self._vault['vault_jwt_secret'], user_id=USER)}", "user_id": USER, "farm_id": FARM}
+
+    def _connection(self) -> Connection:
+        return Connection(self._api, lab.names()[self._api], self._ca_file, self._timeout)
+
     def _ask(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, str]:
-        bearer = {"Authorization": f"Bearer {token(self._vault['vault_jwt_secret'], user_id=USER)}", "user_id": USER, "farm_id": FARM}
-        connection = Connection(self._api, lab.names()[self._api], self._ca_file)
+        connection = self._connection()
         try:
-            connection.request(method, path, body=body, headers={**bearer, **headers})
+            connection.request(method, path, body=body, headers={**self._bearer(), **headers})
             answer = connection.getresponse()
             return answer.status, answer.read().decode(errors="replace")
         finally:

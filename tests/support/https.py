@@ -13,8 +13,8 @@ import ssl
 class Connection(http.client.HTTPSConnection):
     """HTTPS to a droplet's address under the name that a user would type."""
 
-    def __init__(self, name, address, ca_file):
-        super().__init__(name, context=ssl.create_default_context(cafile=ca_file), timeout=10)
+    def __init__(self, name, address, ca_file, timeout=10):
+        super().__init__(name, context=ssl.create_default_context(cafile=ca_file), timeout=timeout)
         self._address = address
 
     def connect(self):

@@ -24,6 +24,8 @@ from ansible.constants import DEFAULT_VAULT_ID_MATCH
 from ansible.parsing.vault import VaultLib, VaultSecret
 
 PROJECT = Path(__file__).resolve().parents[2]
+# The lab is built from them, so its tests read the same ones. Unit tests put INVENTORIES of playbooks.py in their place.
+INVENTORIES = PROJECT / "inventories"
 # Environments that are another one with more droplets; the lab says the same.
 VARIATIONS = {"scaled": "production"}
 PORTS = PROJECT / "tests" / "support" / "ports.py"
@@ -59,7 +61,7 @@ def limit() -> list[str]:
 
 def hosts(environment: str) -> dict[str, list[str]]:
     """Group to its droplets, as the files of the environment's inventory say."""
-    files = [PROJECT / "inventories" / VARIATIONS.get(environment, environment) / "hosts.yml"]
+    files = [INVENTORIES / VARIATIONS.get(environment, environment) / "hosts.yml"]
     if environment in VARIATIONS:
         files += sorted((PROJECT / "molecule" / environment / "inventory").glob("*.yml"))
     merged: dict[str, dict[str, None]] = {}
@@ -69,9 +71,26 @@ def hosts(environment: str) -> dict[str, list[str]]:
     return {name: list(members) for name, members in merged.items()}
 
 
-def droplets() -> list[str]:
-    """The droplets that the tests are about."""
-    return limit() or [droplet for environment in environments() for droplet in hosts(environment)["litefarm"]]
+def droplets(*groups: str) -> list[str]:
+    """The droplets that the tests are about, in all of these groups of their inventory.
+
+    Raises:
+        ValueError: the inventory has no such group.
+    """
+    found = limit() or [droplet for environment in environments() for droplet in hosts(environment)["litefarm"]]
+    return [droplet for droplet in found if all(droplet in members(environment_of(droplet), group) for group in groups)]
+
+
+def members(environment: str, group: str) -> list[str]:
+    """The droplets of a group.
+
+    Raises:
+        ValueError: the inventory has no such group.
+    """
+    groups = hosts(environment)
+    if group not in groups:
+        raise ValueError(f"The inventory of {environment} has no group {group}: there are {', '.join(sorted(groups))}.")
+    return groups[group]
 
 
 def environment_of(droplet: str) -> str:
@@ -82,7 +101,7 @@ def environment_of(droplet: str) -> str:
 def settings(environment: str) -> dict:
     """The environment's own variables, without what the lab puts in their place."""
     main = VARIATIONS.get(environment, environment)
-    return yaml.safe_load((PROJECT / "inventories" / main / "group_vars" / "litefarm" / "main.yml").read_text())
+    return yaml.safe_load((INVENTORIES / main / "group_vars" / "litefarm" / "main.yml").read_text())
 
 
 @dataclasses.dataclass(frozen=True)

@@ -340,6 +340,10 @@ class Load:
             if status != 200:
                 attempt.end = f"HTTP {status}"
                 return
+            if "retry-after" in headers:
+                # What nginx answers in place of an error, so that browsers try again: not the service's stream.
+                attempt.end = "told to retry"
+                return
             attempt.opened = self._now()
             chunked = headers.get("transfer-encoding") == "chunked"
             text = b""

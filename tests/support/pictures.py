@@ -16,12 +16,23 @@ def png(width: int = 640, height: int = 480, seed: int = 0) -> bytes:
     """A picture of random pixels, which no encoder can make small: about 3 bytes a pixel."""
     generator = random.Random(seed)
     rows = b"".join(b"\0" + generator.randbytes(3 * width) for _ in range(height))
+    return _png(width, height, zlib.compress(rows, 1))
 
+
+def _png(width: int, height: int, packed: bytes) -> bytes:
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows, 1)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
+
+
+def plain_png(width: int = 6000, height: int = 5000) -> bytes:
+    """A grey picture of 30 megapixels: few bytes in a request, and a hundred megabytes for whoever makes it smaller."""
+    line = b"\0" + b"\x78" * 3 * width
+    packer = zlib.compressobj(9)
+    packed = b"".join(packer.compress(line) for _ in range(height)) + packer.flush()
+    return _png(width, height, packed)
 
 
 def webp_width(content: bytes) -> int:

@@ -8,19 +8,24 @@ from __future__ import annotations
 import base64
 import http.server
 import json
-import ssl
 import subprocess
-import threading
+
+from tests.support.server import LocalServer
 
 MANIFEST = b'{"schemaVersion": 2}'
 
 
-class FakeRegistry:
+class FakeRegistry(LocalServer):
     """Speaks as much of the registry HTTP API v2 as a HEAD of a manifest needs. kind: open, basic or bearer."""
 
     def __init__(self, kind="open", username="litefarm", password="correct-horse", tls=None, with_digest=True):
         self.tags = {}
+        # By path below /v2/: what a manifest or a blob is, or the URL that it is redirected to.
+        self.documents = {}
         self.seen = []
+        self.logins = []
+        # Statuses that the next questions are answered with.
+        self.busy = []
         self.expected = "Basic " + base64.b64encode(("%s:%s" % (username, password)).encode()).decode()
         fake = self
 
@@ -40,19 +45,29 @@ class FakeRegistry:
                 if self.headers.get("Authorization") != fake.expected:
                     return self.send(401)
                 fake.seen.append(self.path)
+                if fake.busy:
+                    return self.send(fake.busy.pop(0))
                 return self.send(200, json.dumps({"token": "a-token"}).encode())
 
             def answer(self):
                 fake.seen.append(self.path)
                 given = self.headers.get("Authorization")
+                fake.logins.append(given)
                 realm = "http://%s/token" % fake.address
                 if kind == "basic" and given != fake.expected:
                     return self.send(401, headers={"WWW-Authenticate": 'Basic realm="fake"'})
                 if kind == "bearer" and given != "Bearer a-token":
                     challenge = 'Bearer realm="%s",service="fake",scope="repository:%s:pull"' % (realm, "litefarm/api")
                     return self.send(401, headers={"WWW-Authenticate": challenge})
+                if fake.busy:
+                    return self.send(fake.busy.pop(0))
                 if kind == "broken":
                     return self.send(500)
+                document = fake.documents.get(self.path.removeprefix("/v2/"))
+                if isinstance(document, str):
+                    return self.send(307, headers={"Location": document})
+                if document is not None:
+                    return self.send(200, json.dumps(document).encode())
                 name, _separator, tag = self.path.removeprefix("/v2/").partition("/manifests/")
                 digest = fake.tags.get("%s:%s" % (name, tag))
                 if digest is None:
@@ -68,20 +83,19 @@ class FakeRegistry:
                 if self.command == "GET":
                     self.wfile.write(body)
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        if tls:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(*tls)
-            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
-        self.address = "127.0.0.1:%d" % self.server.server_address[1]
+        super().__init__(Handler, tls)
+        self.address = "127.0.0.1:%d" % self.port
 
-    def __enter__(self):
-        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_details):
-        self.server.shutdown()
-        self.server.server_close()
+    def has(self, name, tag, digest, *architectures):
+        """A tag of an image; with one architecture an image, with several an index, as a builder with attestations makes one, too."""
+        self.tags["%s:%s" % (name, tag)] = digest
+        manifest = {"schemaVersion": 2}
+        if len(architectures) > 1:
+            manifest["manifests"] = [{"platform": {"os": "linux", "architecture": each}} for each in architectures]
+        elif architectures:
+            manifest["config"] = {"digest": "sha256:config-%s" % digest[-4:]}
+            self.documents["%s/blobs/sha256:config-%s" % (name, digest[-4:])] = {"os": "linux", "architecture": architectures[0]}
+        self.documents["%s/manifests/%s" % (name, digest)] = manifest
 
 
 class GitFolder:

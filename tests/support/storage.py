@@ -10,11 +10,11 @@ import hashlib
 import hmac
 import http.server
 import re
-import ssl
-import threading
 import urllib.parse
 
-from ansible_collections.litefarm.platform.plugins.plugin_utils.vault_file import tls_certificate, tls_key
+from ansible_collections.litefarm.platform.plugins.plugin_utils._vault_file import tls_certificate, tls_key
+
+from tests.support.server import LocalServer
 
 KEY_ID = "DO00XJ7PQ4TNW2KCVB9L"
 SECRET = "fG7k2LqXvT9bYw4RzN1mPc8JdHs5UeKa3oViQxWyBn0"
@@ -27,7 +27,7 @@ def grant(permission, grantee):
     return '<Grant><Grantee xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" %s</Grantee><Permission>%s</Permission></Grant>' % (grantee, permission)
 
 
-class FakeStorage:
+class FakeStorage(LocalServer):
     """Speaks as much of the S3 API over TLS as buckets and their settings need.
 
     C(buckets) has the settings of each bucket by name, C(foreign) names of somebody else's buckets, C(forbidden) the settings that the
@@ -42,19 +42,8 @@ class FakeStorage:
         self.buckets, self.foreign, self.forbidden, self.seen = {}, set(), set(), []
         # Some storages want to be told the region of a new bucket, and Spaces does not.
         self.wants_region = False
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler(self))
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(folder / "storage.pem", folder / "storage.key")
-        self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
-        self.endpoint = "https://localhost:%d" % self.server.server_address[1]
-
-    def __enter__(self):
-        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_details):
-        self.server.shutdown()
-        self.server.server_close()
+        super().__init__(handler(self), (folder / "storage.pem", folder / "storage.key"))
+        self.endpoint = "https://localhost:%d" % self.port
 
     def variables(self):
         """What an inventory says about it."""

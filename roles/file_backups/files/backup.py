@@ -256,18 +256,18 @@ def copy_changed() -> int:
     return 0
 
 
-def copy_all(accepted: list[str]) -> int:
+def copy_all(accepted: list[str], seconds: float = files.SHORT_WAIT_SECONDS) -> int:
     began = time.time()
     try:
         settings = Settings.read()
         unknown = [tag for tag in accepted if not settings.set_of(tag)]
         if unknown:
             raise Error(f"This droplet has no {', '.join(unknown)}; it has {', '.join(each['tag'] for each in settings.sets)}.")
-        with files.only_one():
+        with files.only_one(seconds=seconds):
             result = Backup(settings, Restic(settings)).all(accepted)
     except (Error, Stopped) as error:
         result = {"result": "failed", "message": str(error), "bytes": 0, "tags": {}}
-    files.write_json(files.STATUS, {**result, "time": round(time.time()), "seconds": round(time.time() - began, 1)})
+    files.write_result(files.STATUS, {**result, "time": round(time.time()), "seconds": round(time.time() - began, 1)})
     if result["result"] == "failed":
         print(f"<3>The copy of files failed: {result['message'].rstrip('.')}.", file=sys.stderr)
         return 1
@@ -284,6 +284,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--accept", action="append", default=[], metavar="TAG", help="copy TAG also if it is empty or of a new droplet")
     parser.add_argument("--changed", action="store_true", help="copy only what is copied at each change")
+    parser.add_argument("--wait", action="store_true", help="wait for a copy or a restore that is running on this droplet, for an hour at most")
     parser.add_argument("--check-settings", action="store_true", help="only find out whether a copy could begin")
     parser.add_argument("--copy-redis", metavar="FOLDER", type=pathlib.Path, help="only write Redis' data to FOLDER")
     parser.add_argument("--container", default="redis", help="the container of Redis")
@@ -298,7 +299,7 @@ def main() -> int:
         elif arguments.changed:
             return copy_changed()
         else:
-            return copy_all(arguments.accept)
+            return copy_all(arguments.accept, files.WAIT_SECONDS if arguments.wait else files.SHORT_WAIT_SECONDS)
     except (Error, Stopped, OSError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -24,6 +24,9 @@ STATUS = pathlib.Path("/var/lib/litefarm/file-backup.json")
 ANSWER_SECONDS = 60
 # A copy of what has changed, and a recovery, wait for the copy that is being made.
 WAIT_SECONDS = 3600
+# A restore by hand and the nightly copy wait for a copy of what has changed, which takes some seconds.
+SHORT_WAIT_SECONDS = 60
+UNITS = "litefarm-file-backup.service litefarm-file-backup-changed.service"
 MEGABYTE = 1_000_000
 
 
@@ -141,7 +144,7 @@ class Restic:
     def error(self, text: str) -> Error:
         """A missing bucket or a refused key also reads like a missing repository, so the sentences come first."""
         if re.search(LOCKED, text, re.IGNORECASE):
-            return Locked("another droplet holds the repository's lock: look at its litefarm-file-backup.service")
+            return Locked("another droplet holds the repository's lock: look at its litefarm-file-backup.service and litefarm-file-backup-changed.service")
         if self.known(text) or not re.search(MISSING, text, re.IGNORECASE):
             return Error(self.sentence(text))
         return Missing(f"there is no repository at {self.settings.repository} yet: the first copy creates it")
@@ -214,11 +217,32 @@ def megabytes(number: int) -> str:
 
 
 def write_json(path: pathlib.Path, content: dict) -> None:
-    """Whole or not at all: a reader may come at any time."""
+    """Whole or not at all: a reader may come at any time, and so may a power cut."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
-    part.write_text(json.dumps(content) + "\n", encoding="utf-8")
+    with part.open("w", encoding="utf-8") as file:
+        file.write(json.dumps(content) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
     os.replace(part, path)
+    sync_folder(path.parent)
+
+
+def sync_folder(path: pathlib.Path) -> None:
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_result(path: pathlib.Path, content: dict) -> None:
+    """The result of a copy. On a disk without any room the file becomes empty, which means that the copy failed."""
+    try:
+        write_json(path, content)
+    except OSError:
+        path.with_name(f".{path.name}.part").unlink(missing_ok=True)
+        path.write_text("", encoding="utf-8")
 
 
 def read_json(path: pathlib.Path) -> dict:
@@ -230,7 +254,7 @@ def read_json(path: pathlib.Path) -> dict:
 
 
 @contextlib.contextmanager
-def only_one(folder: pathlib.Path = STATE, seconds: float = 0):
+def only_one(folder: pathlib.Path = STATE, seconds: float = SHORT_WAIT_SECONDS):
     """A copy of a folder that is being restored would be half of each."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     deadline = time.monotonic() + seconds
@@ -241,9 +265,9 @@ def only_one(folder: pathlib.Path = STATE, seconds: float = 0):
                 break
             except BlockingIOError as error:
                 if time.monotonic() >= deadline:
-                    advice = "wait until it has ended (`systemctl status litefarm-file-backup.service`)"
+                    advice = f"wait until it has ended (`systemctl status {UNITS}` shows a copy)"
                     raise Error(f"A copy or a restore is running on this droplet: {advice}.") from error
-                time.sleep(min(1.0, seconds))
+                time.sleep(1.0)
         yield
 
 

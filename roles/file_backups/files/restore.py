@@ -258,7 +258,7 @@ def main() -> int:
             print(listing(restic, arguments.tag, arguments.host))
             return 0
         at = point_in_time(arguments.at)
-        with files.only_one(seconds=files.WAIT_SECONDS if arguments.missing else 0):
+        with files.only_one(seconds=files.WAIT_SECONDS if arguments.missing else files.SHORT_WAIT_SECONDS):
             if arguments.missing:
                 lines = restore_missing(settings, restic)
             else:

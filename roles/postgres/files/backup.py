@@ -49,10 +49,22 @@ def last_ok(kind: str, folder: pathlib.Path) -> int | None:
 
 
 def record(kind: str, result: dict, folder: pathlib.Path) -> None:
-    """Whole or not at all: whoever reads it may come at any time."""
-    part = folder / f".backup-{kind}.json.part"
-    part.write_text(json.dumps(result) + "\n")
-    os.replace(part, folder / f"backup-{kind}.json")
+    """Whole or not at all, also after a power cut. On a disk without any room the file becomes empty, which means that the backup failed."""
+    path, part = folder / f"backup-{kind}.json", folder / f".backup-{kind}.json.part"
+    try:
+        with part.open("w", encoding="utf-8") as file:
+            file.write(json.dumps(result) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError:
+        part.unlink(missing_ok=True)
+        path.write_text("")
 
 
 def take(kind: str, name: str, folder: pathlib.Path = STATE, run=subprocess.run) -> dict:

@@ -157,12 +157,15 @@ def read_text(path: str) -> str | None:
         os.close(handle)
 
 
-def write_text(path: str, text: str, mode: int = 0o644) -> None:
-    """The whole file or nothing of it."""
+def write_text(path: str, text: str, mode: int = 0o644, durable: bool = False) -> None:
+    """The whole file or nothing of it; with C(durable) also after a power cut, which the status of every few seconds is not worth."""
     part = "%s.new" % path
     with open(part, "w", encoding="utf-8") as file:
         os.fchmod(file.fileno(), mode)
         file.write(text)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
     os.replace(part, path)
 
 
@@ -366,17 +369,23 @@ class Reserve:
     def __init__(self, settings: Settings, journal: Journal) -> None:
         self._settings, self._journal = settings, journal
 
-    def ensure(self, free_bytes: int | None, disk: str) -> None:
+    def ensure(self, free_bytes: int | None, disk: str) -> str:
+        """Returns why there is none. A short disk says so itself, and a person may have freed the reserve of one."""
         size, path = self._settings.reserve_mb * MB, self._settings.reserve_file
-        left = (free_bytes or 0) - size
-        if not size or disk != "ok" or os.path.lexists(path) or left < max(4 * size, MARGIN * self._settings.disk_low_mb * MB):
-            return
+        if not size or disk != "ok" or free_bytes is None or os.path.lexists(path):
+            return ""
+        needed = size + max(4 * size, int(MARGIN * self._settings.disk_low_mb * MB))
+        if free_bytes < needed:
+            return "The disk of the database has no reserve, because less than %d MB are free: make room as %s says." % (needed // MB, DISK_HELP)
         try:
             self._make(path, size)
         except OSError as error:
-            self._journal.once("reserve", "The reserve file %s cannot be made (%s): it is tried again until it can." % (path, error.strerror))
-        else:
-            self._journal.well("reserve")
+            # A guard that started before the folder was made sees it read-only for as long as it runs.
+            problem = "The reserve file %s cannot be made (%s): run `sudo systemctl restart litefarm-postgres-guard` on the droplet." % (path, error.strerror)
+            self._journal.once("reserve", problem)
+            return problem
+        self._journal.well("reserve")
+        return ""
 
     @staticmethod
     def _make(path: str, size: int) -> None:
@@ -429,7 +438,7 @@ class Guard:
         if self._archive.judge(backlog.seconds):
             self._tell_archive(backlog)
         self._timeout.ensure(settings.timeout(backlog.segment_bytes, self._disk.level != "ok"))
-        self._reserve.ensure(free, self._disk.level)
+        reserve_problem = self._reserve.ensure(free, self._disk.level)
         status = {
             "time": int(self._clock.wall()),
             "unarchived_seconds": backlog.seconds,
@@ -444,6 +453,7 @@ class Guard:
             "archive_timeout": self._timeout.present(),
             "segment_bytes": backlog.segment_bytes,
             "message": " ".join([*self._disk_words(free), *self._archive_words(backlog)]),
+            "reserve_problem": reserve_problem,
         }
         self._write(status)
         return status
@@ -469,7 +479,7 @@ class Guard:
             return []
         left = "unknown" if free is None else "%d MB" % (free // MB)
         state = "is nearly full" if self._disk.level == "disk_full" else "fills up"
-        page = " and the maintenance page is up until a person runs maintenance.yml -e state=off" if self._page else ""
+        page = " and the maintenance page is up until a person runs maintenance.yml -e litefarm_state=off" if self._page else ""
         return ["The disk of the database %s (%s left)%s: make room as %s says." % (state, left, page, DISK_HELP)]
 
     def _tell_archive(self, backlog: Backlog) -> None:
@@ -497,9 +507,9 @@ class Guard:
             # One that is there says why in the words of a person.
             if not os.path.lexists(html):
                 os.makedirs(folder, mode=0o755, exist_ok=True)
-                write_text(os.path.join(folder, "page.json"), self.settings.maintenance_json)
+                write_text(os.path.join(folder, "page.json"), self.settings.maintenance_json, durable=True)
                 # Nginx looks for this one, so it comes last.
-                write_text(html, self.settings.maintenance_html)
+                write_text(html, self.settings.maintenance_html, durable=True)
         except OSError as error:
             self._journal.once("page", "The maintenance page in %s cannot be put up (%s): make room on the disk." % (folder, error.strerror), ERROR)
             return False

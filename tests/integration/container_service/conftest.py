@@ -123,7 +123,7 @@ class Service:
             "secret_env": {"PASSWORD": PASSWORD},
             "tmpfs": {"/tmp": "size=1m"},
             "probes": [{"name": "answers", "kind": "http", "port": 5000, "contains": "version"}],
-            "healthy_after": 2,
+            "success_threshold": 2,
             "probe_interval": 0.1,
             "start_timeout": 30,
             "settle": 0.5,

@@ -10,7 +10,7 @@ import json
 import sys
 
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service import model
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service import model
 from ansible_collections.litefarm.platform.plugins.modules import container_service
 
 given = json.load(sys.stdin)

@@ -18,6 +18,8 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         if self.path.startswith("/slow"):
             time.sleep(float(self.path.partition("=")[2] or 2))
+        if self.path == "/exhaust":
+            exhaust()
         if self.path.startswith("/file"):
             with open(self.path.partition("=")[2], encoding="utf-8") as file:
                 body = file.read()
@@ -32,6 +34,12 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
+def exhaust():
+    hoard = []
+    while True:
+        hoard.append(bytearray(10 << 20))
+
+
 def crash(after):
     time.sleep(after)
     print("giving up after %s s" % after, flush=True)
@@ -44,9 +52,7 @@ if MODE == "exit":
 if MODE == "deaf":
     time.sleep(3600)
 if MODE == "memory":
-    hoard = []
-    while True:
-        hoard.append(bytearray(10 << 20))
+    exhaust()
 if MODE.startswith("crash"):
     threading.Thread(target=crash, args=(float(MODE.partition("=")[2]),), daemon=True).start()
 signal.signal(signal.SIGTERM, lambda *unused: os._exit(0))

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.engine import Engine
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import ServiceError
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.engine import Engine
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.model import ServiceError
 
 TALK = "import os, sys; print(sys.stdin.read(), os.getuid(), flush=True); print('error', file=sys.stderr); sys.exit(3)"
 MANY = "for _ in range(2000): print('.' * 1000)"
@@ -44,7 +44,9 @@ def test_a_program_that_is_not_there_says_so(service, ask):
 def test_a_release_is_refused_because_of_what_a_command_says(service):
     program = service.engine.images.get(service.images["1"]).attrs["Config"]["Entrypoint"][0]
     version = "import os, sys; sys.exit('version ' + os.environ['VERSION'] + ' is not good' if os.environ['VERSION'] == '2' else 0)"
-    service.recreate(probes=[{"name": "version", "kind": "exec", "command": [program, "-c", version]}], start_timeout=3).good()
+    # A command says nothing of the port: the old version, once it is back, is asked over HTTP too before anything relies on it.
+    probes = [*service.arguments["probes"], {"name": "version", "kind": "exec", "command": [program, "-c", version]}]
+    service.recreate(probes=probes, start_timeout=3).good()
     result = service.bad(image=service.images["2"])
     assert "version: bad, exit 1: version 2 is not good" in result["msg"]
     assert service.get() == (200, "version 1")

@@ -9,7 +9,7 @@ import os
 import stat
 import sys
 
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.engine import Engine
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.engine import Engine
 
 PASSWORD = "correct-horse-battery"
 KEY = "-----BEGIN KEY-----\nc2VjcmV0LWtleS1tYXRlcmlhbA==\n-----END KEY-----\n"
@@ -113,22 +113,22 @@ def test_secrets_are_in_no_output(service):
         assert result["invocation"]["module_args"]["secret_files"] == "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
 
 
-def test_one_shots_run_before_the_release_and_refuse_it(service, tmp_path):
+def test_init_commands_run_before_the_release_and_refuse_it(service, tmp_path):
     shared = tmp_path / "shared"
     shared.mkdir(mode=0o777)
     shared.chmod(0o777)
     shot = {"name": "migrate", "command": [], "mounts": [{"source": str(shared), "target": "/shared"}], "timeout": 30}
     program = [sys.base_prefix + "/bin/python%d.%d" % sys.version_info[:2]]
     run = "import os, sys; print('migrating with', os.environ['PASSWORD']); open('/shared/' + os.environ['VERSION'], 'a').write('x')"
-    # One entrypoint for the service and its one-shots, as in images whose command is the program.
+    # One entrypoint for the service and its init commands, as in images whose command is the program.
     service.recreate(entrypoint=program, command=["/server.py"])
-    result = service.good(one_shots=[dict(shot, command=["-c", run])])
-    assert result["one_shots"][0]["exit_code"] == 0 and result["one_shots"][0]["output"] == ["migrating with ********"]
-    assert service.good(one_shots=[dict(shot, command=["-c", run])])["one_shots"] == []
+    result = service.good(init_commands=[dict(shot, command=["-c", run])])
+    assert result["init_commands"][0]["exit_code"] == 0 and result["init_commands"][0]["output"] == ["migrating with ********"]
+    assert service.good(init_commands=[dict(shot, command=["-c", run])])["init_commands"] == []
     assert (shared / "1").read_text() == "x"
-    refused = service.bad(image=service.images["2"], one_shots=[dict(shot, command=["-c", run + "; sys.exit(4)"])])
-    assert "one-shot 'migrate'" in refused["msg"] and "exit code 4" in refused["msg"] and "migrating with ********" in refused["msg"]
-    hanging = service.bad(image=service.images["2"], one_shots=[dict(shot, timeout=2, command=["-c", "import time; time.sleep(60)"])])
+    refused = service.bad(image=service.images["2"], init_commands=[dict(shot, command=["-c", run + "; sys.exit(4)"])])
+    assert "init command 'migrate'" in refused["msg"] and "exit code 4" in refused["msg"] and "migrating with ********" in refused["msg"]
+    hanging = service.bad(image=service.images["2"], init_commands=[dict(shot, timeout=2, command=["-c", "import time; time.sleep(60)"])])
     assert "did not end within 2 s" in hanging["msg"]
     assert service.get() == (200, "version 1") and service.containers() == {"": "running"}
 

@@ -3,6 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import http.client
+import json
+import time
+
 import pytest
 
 PASSWORD = "correct-horse-battery"
@@ -45,6 +49,47 @@ def test_bad_release_is_refused_and_nobody_notices(service, load, mode, exit_rea
     assert result["log"][0] == "starting version 2 with password ********"
     assert PASSWORD not in result["output"]
     assert not service.good()["changed"]
+
+
+def wait_until(reached, seconds=20):
+    limit = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < limit
+        time.sleep(0.05)
+
+
+def exhaust(service, suffix):
+    """Has a container use more memory than it may, and waits until the engine has started it again."""
+    container = service.container(suffix)
+    connection = http.client.HTTPConnection("127.0.0.1", int(container.labels["litefarm.platform.port"]), timeout=10)
+    with pytest.raises((OSError, http.client.HTTPException)):
+        connection.request("GET", "/exhaust")
+        connection.getresponse()
+    connection.close()
+
+    def started_again():
+        container.reload()
+        return container.attrs["RestartCount"] == 1 and container.status == "running"
+
+    wait_until(started_again)
+
+
+@pytest.mark.parametrize("suffixes", [[""], ["", ".next"]])
+def test_memory_that_runs_out_in_the_old_container_does_not_take_the_new_one_back(service, suffixes):
+    service.rolling(settle=5.0).good()
+    old = service.file.read_text()
+    process = service.start(image=service.images["2"])
+    wait_until(lambda: service.file.read_text() != old)
+    for suffix in suffixes:
+        exhaust(service, suffix)
+    output, errors = process.stdout.read(), process.stderr.read()
+    process.wait()
+    assert output, errors
+    result = json.loads(output)
+    assert not result.get("failed"), result["msg"]
+    assert ("ran out of memory" in json.dumps(result.get("warnings", []))) == (".next" in suffixes)
+    assert service.get() == (200, "version 2")
+    assert service.containers() == {"": "running", ".previous.1": "exited"}
 
 
 def test_release_that_crashes_while_it_settles_is_taken_back(service, load):

@@ -14,11 +14,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from tests.kill_matrix import cells, verdict
-from tests.kill_matrix.conftest import checked_lab
-from tests.kill_matrix.droplet import Run, _lives
-from tests.kill_matrix.matrix import Seen, outage, waves
-from tests.kill_matrix.users import Answer, Users, answer_of
+from tests.scenarios.kill_matrix import cells, verdict
+from tests.scenarios.kill_matrix.conftest import checked_lab
+from tests.scenarios.kill_matrix.droplet import Run, _lives
+from tests.scenarios.kill_matrix.matrix import Seen, outage, waves
+from tests.scenarios.kill_matrix.users import Answer, Users, answer_of
 from tests.support import load
 from tests.unit.plugins.container_service.protocol import DOCUMENT, tables
 
@@ -43,8 +43,8 @@ def seen_at_write():
     after[0]["id"] = left[1]["id"]
     return Seen(
         VERSIONS,
-        before={"containers": left, "upstream": [21000, 21001]},
-        after={"containers": after, "upstream": [21000], "one_shots": [], "with_secrets": ["spec2", "spec3"]},
+        before={"containers": left, "upstream": [21000, 21001], "paused": False, "due": False},
+        after={"containers": after, "upstream": [21000], "init_commands": [], "with_secrets": ["spec2", "spec3"], "paused": False, "due": False},
         serves=["old"],
         during=[Answer(0, 0.1, "2", None), Answer(1, 1.1, "3", None)],
         next_run={"failed": False, "changed": True},
@@ -54,7 +54,8 @@ def seen_at_write():
 
 WRONG = {
     "never reached": ({"reached": False}, "never reached"),
-    "evidence": ({"before": {"containers": [], "upstream": []}}, "current is '-'"),
+    "evidence": ({"before": {"containers": [], "upstream": [], "paused": False, "due": False}}, "current is '-'"),
+    "unknown pause": ({"before": {"containers": [], "upstream": [], "paused": True, "due": False}}, "does not know that after_start is due"),
     "serves": ({"serves": ["old", "nobody"]}, "old and nobody served"),
     "request": ({"during": [Answer(0, 0.1, None, "HTTP 503")]}, "1 of 1 requests failed"),
     "stranger": ({"during": [Answer(0, 0.1, "1", None)]}, "older answered"),
@@ -116,7 +117,9 @@ def test_a_wrong_cell_is_told(wrong):
     ("change", "words"),
     [
         ({"with_secrets": ["spec2", "spec3", "spec9"]}, "spec9"),
-        ({"one_shots": ["w.shot.prepare"]}, "w.shot.prepare"),
+        ({"init_commands": ["w.shot.prepare"]}, "w.shot.prepare"),
+        ({"paused": True}, "still paused"),
+        ({"due": True}, "after_start is due"),
         ({"upstream": [21000, 21001]}, "upstream is 'new, else nobody'"),
     ],
 )

@@ -50,10 +50,17 @@ def test_a_mirror_given_by_hand_is_taken_as_it_is():
 
 
 def test_sources_name_updates_and_security():
-    sources = apt.Mirror("http://m.example/debian", "http://s.example/security").sources()
+    sources = apt.Mirror("http://m.example/debian", "http://s.example/security").sources("trixie")
     assert "URIs: http://m.example/debian\nSuites: trixie trixie-updates\n" in sources
     assert "URIs: http://s.example/security\nSuites: trixie-security\n" in sources
-    assert "security" not in apt.Mirror("http://m.example/debian", None).sources()
+    assert "security" not in apt.Mirror("http://m.example/debian", None).sources("trixie")
+
+
+def test_sources_are_those_of_the_release_that_is_asked_for():
+    sources = apt.Mirror("http://m.example/debian", "http://s.example/security").sources("bookworm")
+    assert "Suites: bookworm bookworm-updates\n" in sources
+    assert "Suites: bookworm-security\n" in sources
+    assert "trixie" not in sources
 
 
 def test_options_that_decide_whether_the_mirror_answers_are_carried_over():
@@ -68,7 +75,9 @@ def test_options_that_decide_whether_the_mirror_answers_are_carried_over():
     )
 
 
-def test_bootstrap_uses_mirror_and_options():
-    command = apt.bootstrap_command(apt.Mirror("http://m.example/debian", None), {"Acquire::Check-Date": "false"}, pathlib.Path("/x/out.tar"))
-    assert command[-3:] == ["trixie", "/x/out.tar", "deb http://m.example/debian trixie main"]
+@pytest.mark.parametrize("debian", ["trixie", "bookworm"])
+def test_bootstrap_uses_release_mirror_and_options(debian):
+    options, tarball = {"Acquire::Check-Date": "false"}, pathlib.Path("/x/out.tar")
+    command = apt.bootstrap_command(debian, apt.Mirror("http://m.example/debian", None), options, tarball)
+    assert command[-3:] == [debian, "/x/out.tar", f"deb http://m.example/debian {debian} main"]
     assert '--aptopt=Acquire::Check-Date "false"' in command

@@ -12,7 +12,7 @@ BOTH = {
     "production": "litefarm: {hosts: {litefarmapp: , litefarm-imaginary: }}\n",
     "beta": "litefarm: {hosts: {liteformbeta: , export-beta: }}\n",
 }
-SCALED = "litefarm: {hosts: {litefarmapi: }}\nedge: {hosts: {litefarmapp: }}\n"
+SCALED = "litefarm: {hosts: {litefarmapi: }}\nload_balancer: {hosts: {litefarmapp: }}\n"
 FOUR = ["litefarmapp", "litefarm-imaginary", "liteformbeta", "export-beta"]
 
 

@@ -37,7 +37,7 @@ def scaled(overlay, settings, tmp_path):
     folder = tmp_path / "molecule" / "scaled" / "inventory"
     folder.mkdir(parents=True)
     (folder / "scaled.yml").write_text(
-        "litefarm: {hosts: {litefarmapi: {ansible_host: 203.0.113.12, litefarm_private_address: 192.0.2.12}}}\nedge: {hosts: {litefarmapp: }}\n"
+        "litefarm: {hosts: {litefarmapi: {ansible_host: 203.0.113.12, litefarm_private_address: 192.0.2.12}}}\nload_balancer: {hosts: {litefarmapp: }}\n"
     )
     return Overlay(settings, "scaled")
 
@@ -157,7 +157,7 @@ def test_droplets_of_an_environment(overlay):
 def test_a_variation_adds_droplets_and_groups_to_its_main_environment(scaled, keys):
     write(scaled, keys, {"litefarm_repo": "git://10.1.1.5/sample.git"})
     groups = InventoryManager(loader=DataLoader(), sources=[str(scaled.path)]).get_groups_dict()
-    assert (groups["litefarm"], groups["edge"]) == (["litefarmapp", "litefarmapi"], ["litefarmapp"])
+    assert (groups["litefarm"], groups["load_balancer"]) == (["litefarmapp", "litefarmapi"], ["litefarmapp"])
     assert droplets_of(scaled.real) == ["litefarmapp", "litefarmapi"]
     found = variables(scaled, "litefarmapi")
     assert (found["ansible_host"], found["litefarm_private_address"]) == ("10.1.1.13", "10.1.2.13")
@@ -183,4 +183,4 @@ def test_production_itself_knows_nothing_of_the_variation(overlay, scaled, keys)
     write(overlay, keys, {})
     groups = InventoryManager(loader=DataLoader(), sources=[str(overlay.path)]).get_groups_dict()
     assert groups["litefarm"] == ["litefarmapp"]
-    assert "edge" not in groups
+    assert "load_balancer" not in groups

@@ -11,7 +11,7 @@ from lab import services
 from lab.mirror import Seeder
 
 IMAGES = types.SimpleNamespace(
-    recipe_id=lambda recipe: "new", registry_answers=lambda: False, stand_in=lambda recipe: f"litefarm-lab/standin-{recipe}:new"
+    definition_id=lambda definition: "new", registry_answers=lambda: False, stand_in=lambda definition: f"litefarm-lab/standin-{definition}:new"
 )
 
 
@@ -50,11 +50,11 @@ def test_what_the_mirror_has_is_not_pushed_again(seeder, tags):
     [
         {},
         {"17": "content"},
-        # Another recipe's content took the name since.
+        # Another definition's content took the name since.
         {"17": "older", "lab-older": "older", "lab-new": "content"},
         {"lab-new": "content"},
     ],
 )
-def test_what_the_mirror_lacks_or_has_from_another_recipe_is_pushed(seeder, tags):
+def test_what_the_mirror_lacks_or_has_from_another_definition_is_pushed(seeder, tags):
     seeder.tags.update(tags)
     assert seeder.image("postgres:17", "postgres") == ("litefarm-lab/standin-postgres:new", "lab-new")

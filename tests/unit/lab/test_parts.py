@@ -15,6 +15,7 @@ from lab import image_build, mirror, services, wheels
 from lab.containers import File, Part, archive
 from lab.errors import LabError
 from lab.keys import Keys
+from lab.settings import BUILDER_DROPLET, DEBIAN, DROPLETS
 
 
 def test_what_a_part_is_made_of_decides_its_fingerprint():
@@ -43,15 +44,68 @@ def test_an_image_without_a_tag_is_refused():
         mirror.split_name("redis")
 
 
-def test_every_listed_image_has_a_recipe():
-    for name, recipe in mirror.listed_images().items():
+def test_every_listed_image_has_a_definition():
+    for name, definition in mirror.listed_images().items():
         mirror.split_name(name)
-        assert (image_build.RECIPES / recipe / "Dockerfile").is_file(), recipe
+        assert (image_build.DEFINITIONS / definition / "Dockerfile").is_file(), definition
+
+
+DROPLET_RELEASES = {droplet.debian for droplet in [BUILDER_DROPLET, *(one for droplets in DROPLETS.values() for one in droplets)]}
+
+
+def test_every_release_of_a_droplet_has_a_list_of_packages():
+    for debian in DROPLET_RELEASES:
+        assert (image_build.DEFINITIONS / "droplet" / f"packages-baked-{debian}.txt").is_file(), debian
+
+
+class Engine:
+    """An engine that has every image of a release, or builds what it is asked for."""
+
+    def __init__(self, *there):
+        self.there, self.asked, self.built, self.images = there, [], [], self
+
+    def get(self, tag):
+        self.asked.append(tag)
+        if not tag.startswith(self.there):
+            raise image_build.docker.errors.ImageNotFound(tag)
+
+    def build(self, tag, buildargs, **options):
+        self.built.append((tag.split(":")[0], buildargs))
 
 
 @pytest.fixture
-def recipes(monkeypatch, tmp_path):
-    monkeypatch.setattr(image_build, "RECIPES", tmp_path)
+def no_mirror(monkeypatch):
+    monkeypatch.setattr(image_build.apt, "find_mirror", lambda override: None)
+    monkeypatch.setattr(image_build.apt, "find_options", lambda: {})
+
+
+def test_a_droplet_is_built_on_its_own_release_and_everything_else_on_the_default(settings, no_mirror):
+    engine = Engine("litefarm-lab/debian:")
+    made = image_build.Images(engine, settings)
+    default, older = made.base(), made.base("bookworm")
+    assert default == made.base(DEBIAN) != older
+    made.services()
+    made.droplet(DEBIAN, "baked")
+    made.droplet("bookworm", "baked")
+    assert engine.built == [
+        ("litefarm-lab/services", {"BASE": default}),
+        (f"litefarm-lab/droplet-{DEBIAN}-baked", {"BASE": default, "FLAVOUR": "baked"}),
+        ("litefarm-lab/droplet-bookworm-baked", {"BASE": older, "FLAVOUR": "baked"}),
+    ]
+
+
+def test_a_release_that_no_droplet_has_is_not_looked_for(settings, no_mirror):
+    engine = Engine("litefarm-lab/")
+    made = image_build.Images(engine, settings)
+    made.droplet(DEBIAN, "bare")
+    # The base, which is asked for once, and the droplet.
+    assert len(engine.asked) == 2
+    assert made._bases.keys() == {DEBIAN}
+
+
+@pytest.fixture
+def definitions(monkeypatch, tmp_path):
+    monkeypatch.setattr(image_build, "DEFINITIONS", tmp_path)
     (tmp_path / "thing").mkdir()
     (tmp_path / "thing" / "Dockerfile").write_text("FROM scratch\n")
     (tmp_path / "thing" / "run").write_text("#!/bin/sh\n")
@@ -59,36 +113,36 @@ def recipes(monkeypatch, tmp_path):
     return tmp_path
 
 
-def recipe(settings, arguments=None, authorities=None):
+def definition(settings, arguments=None, authorities=None):
     made = image_build.Images(client=None, settings=settings)
     made.authorities = authorities or {}
-    return made._recipe("thing", arguments or {})
+    return made._definition("thing", arguments or {})
 
 
-def test_a_recipe_s_identity_changes_with_everything_that_goes_in(settings, recipes):
-    first = recipe(settings)[0]
-    assert recipe(settings)[0] == first
-    assert recipe(settings, arguments={"BASE": "b"})[0] != first
-    assert recipe(settings, authorities={"proxy": "PEM"})[0] != first
+def test_an_image_definition_s_identity_changes_with_everything_that_goes_in(settings, definitions):
+    first = definition(settings)[0]
+    assert definition(settings)[0] == first
+    assert definition(settings, arguments={"BASE": "b"})[0] != first
+    assert definition(settings, authorities={"proxy": "PEM"})[0] != first
     # What Python leaves behind when a test imports it.
-    (recipes / "thing" / "__pycache__").mkdir()
-    (recipes / "thing" / "__pycache__" / "gate.cpython-311.pyc").write_bytes(b"compiled")
-    assert recipe(settings)[0] == first
-    (recipes / "thing" / "Dockerfile").write_text("FROM other\n")
-    assert recipe(settings)[0] != first
+    (definitions / "thing" / "__pycache__").mkdir()
+    (definitions / "thing" / "__pycache__" / "gate.cpython-311.pyc").write_bytes(b"compiled")
+    assert definition(settings)[0] == first
+    (definitions / "thing" / "Dockerfile").write_text("FROM other\n")
+    assert definition(settings)[0] != first
 
 
-def test_a_recipe_s_context_has_the_machine_s_authorities_and_executables(settings, recipes):
-    _identity, files = recipe(settings, authorities={"proxy": "PEM"})
+def test_an_image_definition_s_context_has_the_machine_s_authorities_and_executables(settings, definitions):
+    _identity, files = definition(settings, authorities={"proxy": "PEM"})
     with tarfile.open(fileobj=io.BytesIO(image_build._tar(files))) as tar:
         assert tar.extractfile("ca-certificates/proxy.crt").read() == b"PEM"
         assert tar.getmember("run").mode == 0o755
         assert tar.getmember("Dockerfile").mode == 0o644
 
 
-@pytest.mark.parametrize("recipe_name", ["node", "storage"])
-def test_wheels_are_pinned_by_hash_and_come_from_nowhere_in_particular(recipe_name):
-    text = (image_build.RECIPES / recipe_name / wheels.LIST).read_text()
+@pytest.mark.parametrize("name", ["node", "storage"])
+def test_wheels_are_pinned_by_hash_and_come_from_nowhere_in_particular(name):
+    text = (image_build.DEFINITIONS / name / wheels.LIST).read_text()
     listed = re.findall(r"^\S.*", re.sub(r"^#.*\n", "", text, flags=re.MULTILINE), re.MULTILINE)
     assert listed
     # pip would ask this machine's Python, and not the image's, about conditions.

@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import yaml
 from lab.errors import LabError
@@ -10,7 +12,7 @@ from lab.inventory import droplets_of
 from lab.settings import ACME, BUCKETS, BUILDER_DROPLET, CHECKOUT, DROPLETS, GIT, MIRROR, REGISTRY, STORAGE, VARIATIONS
 from lab.settings import environment_of, find_droplet, main_of, members_of, settings_from
 
-from tests.support import lab
+from tests.support import lab, playbooks
 
 ALL = [BUILDER_DROPLET, *(droplet for droplets in DROPLETS.values() for droplet in droplets)]
 
@@ -56,9 +58,18 @@ def test_unknown_droplet_names_the_known_ones():
         find_droplet("litefarmap")
 
 
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """Settings of a checkout whose inventories are those of the unit tests."""
+    monkeypatch.setattr(lab, "INVENTORIES", playbooks.INVENTORIES)
+    (tmp_path / "inventories").symlink_to(playbooks.INVENTORIES)
+    (tmp_path / "molecule").symlink_to(CHECKOUT / "molecule")
+    return dataclasses.replace(settings_from({}), checkout=tmp_path)
+
+
 @pytest.mark.parametrize("environment", sorted(DROPLETS))
-def test_the_real_inventory_s_droplets_and_host_names_are_known(environment):
-    inventories = settings_from({}).inventories(environment)
+def test_an_inventory_s_droplets_and_host_names_are_known(environment, checkout):
+    inventories = checkout.inventories(environment)
     assert droplets_of(inventories) == [droplet.name for droplet in members_of(environment)]
     variables = yaml.safe_load((inventories[0] / "group_vars" / "litefarm" / "main.yml").read_text())
     host_names = {value for name, value in variables.items() if name.endswith("_host_name")}
@@ -77,17 +88,17 @@ def test_every_droplet_but_the_builder_belongs_to_an_environment():
 
 
 @pytest.mark.parametrize("environment", sorted(DROPLETS))
-def test_tests_see_the_groups_that_the_lab_runs(environment):
+def test_tests_see_the_groups_that_the_lab_runs(environment, checkout):
     assert lab.VARIATIONS == VARIATIONS
     groups = lab.hosts(environment)
     assert groups["litefarm"] == [droplet.name for droplet in members_of(environment)]
     assert {name for members in groups.values() for name in members} == set(groups["litefarm"])
 
 
-def test_the_scaled_environment_has_two_droplets_for_the_api_behind_one():
+def test_the_scaled_environment_has_two_droplets_for_the_api_behind_one(checkout):
     groups = lab.hosts("scaled")
     assert groups["api"] == ["litefarmapp", "litefarmapi"]
-    assert groups["edge"] == ["litefarmapp"]
+    assert groups["load_balancer"] == ["litefarmapp"]
     assert set(groups["litefarm"]) == set(groups["nginx"])
     for only in ("postgres", "redis", "export_scheduler"):
         assert len(groups[only]) == 1

@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import pathlib
 import stat
+import sys
 
 import pytest
-from ansible_collections.litefarm.platform.plugins.module_utils import atomic_files
+from ansible_collections.litefarm.platform.plugins.module_utils import _atomic_files as atomic_files
 
 
 @pytest.fixture(name="calls")
@@ -78,3 +81,28 @@ def test_a_link_replaces_a_file(tmp_path, calls):
     atomic_files.link_atomically(str(path), "nowhere")
     assert os.readlink(path) == "nowhere" and os.listdir(tmp_path) == ["link"]
     assert calls == [("rename", "link"), ("fsync", tmp_path.name)]
+
+
+REPO = pathlib.Path(__file__).resolve().parents[3]
+# Programs of roles, which are copied to droplets alone and so cannot use the module: file, and how it writes a state file.
+WRITERS = {
+    "file_backups/files/litefarm_files.py": lambda module, path: module.write_json(path, {"a": 1}),
+    "postgres/files/backup.py": lambda module, path: module.record("full", {"a": 1}, path.parent),
+    "postgres/files/guard.py": lambda module, path: module.write_text(str(path), "a", durable=True),
+}
+
+
+@pytest.mark.parametrize("program", WRITERS)
+def test_state_files_of_the_roles_programs_are_on_the_disk_before_they_are_visible(tmp_path, calls, monkeypatch, program):
+    spec = importlib.util.spec_from_file_location("program_of_a_role", REPO / "roles" / program)
+    module = importlib.util.module_from_spec(spec)
+    # dataclass looks for it there.
+    monkeypatch.setitem(sys.modules, spec.name, module)
+    spec.loader.exec_module(module)
+    replace = os.replace
+    monkeypatch.setattr(os, "replace", lambda *paths: (calls.append(("replace", os.path.basename(paths[1]))), replace(*paths)))
+    WRITERS[program](module, tmp_path / "backup-full.json")
+    made = [name for name, _subject in calls if name in ("fsync", "replace")]
+    assert made[:2] == ["fsync", "replace"] and os.listdir(tmp_path) == ["backup-full.json"]
+    # A page that is lost altogether is put up again by the guard.
+    assert made[2:] == ([] if "guard" in program else ["fsync"])

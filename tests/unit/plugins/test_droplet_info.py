@@ -154,3 +154,21 @@ def test_on_this_machine_it_agrees_with_setup() -> None:
     assert droplet["default_interface"]["name"] == theirs["ansible_default_ipv4"].get("interface", "")
     assert droplet["default_interface"]["mtu"] == theirs["ansible_default_ipv4"].get("mtu", 0)
     assert droplet["python_version"] == platform.python_version()
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", bytes(65), b"3f2a" + bytes(61)])
+def test_a_damaged_file_says_nothing_of_the_vault_and_does_not_refuse_the_droplet(content: bytes, tmp_path: Path) -> None:
+    for name in (droplet_info.ENVIRONMENT_FILE, droplet_info.SECRET_FILES[0], droplet_info.BACKUP_FILE):
+        path = tmp_path / name.lstrip("/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    found = droplet_info.deployed_with(str(tmp_path))
+    assert (found["environment"], found["backup_key"]) == ("", "")
+    assert found["files"] == ([droplet_info.fingerprint("\n")] if content == b"\n" else [])
+
+
+@pytest.mark.parametrize(("content", "there"), [(None, False), (b"", False), (b"17\n", True), (bytes(3), True), (b"\xff\xfe", True)])
+def test_a_damaged_database_is_one(content: bytes | None, there: bool, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "PG_VERSION").write_bytes(content)
+    assert droplet_info.has_database(str(tmp_path)) is there

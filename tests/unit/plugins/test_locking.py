@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.litefarm.platform.plugins.module_utils import locking
+from ansible_collections.litefarm.platform.plugins.module_utils import _locking as locking
 
 
 class Clock:

@@ -24,12 +24,22 @@ PROGRAMS = {
     """,
     "dpkg": """
         echo "dpkg $*" >> "$CALLS"
+        test "$1" != --configure || test ! -e "$DPKG_LOCKED" || {
+            rm "$DPKG_LOCKED"; echo "dpkg: error: dpkg frontend lock was locked by another process with pid 7" >&2; exit 2; }
+        test "$1" != --configure || rm -f "$UPDATES"/*
         test "$1" != --audit || grep --files-with-matches half-configured "$STATE"/* || true
         test "$1" != --configure || for file in "$STATE"/*; do echo installed > "$file"; done
     """,
     "apt-get": """
         echo "apt-get $*" >> "$CALLS"
+        lock=$(ls "$LOCKS" | head -n 1)
+        if [ -n "$lock" ]; then
+            test "$lock" = forever || rm "$LOCKS/$lock"
+            printf 'E: Could not get lock /var/lib/apt/lists/lock. It is held by process 7 (apt-get)\nE: Unable to lock directory /var/lib/apt/lists/\n' >&2
+            exit 100
+        fi
         case "$*" in
+        *update*) test -z "$UNSIGNED" || { echo "E: The repository 'file:/srv/other ./ Release' is not signed." >&2; exit 100; } ;;
         *unknown*) echo "E: Unable to locate package unknown" >&2; exit 100 ;;
         *virtual*) exit 0 ;;
         *install*)
@@ -49,8 +59,9 @@ def host(tmp_path: Path):
 class Host:
     def __init__(self, path: Path) -> None:
         self.state, self.log, self.policy, programs = path / "state", path / "calls", path / "policy-rc.d", path / "bin"
-        self.state.mkdir()
-        programs.mkdir()
+        self.updates, self.locks, self.dpkg_locked = path / "updates", path / "locks", path / "dpkg-locked"
+        for folder in (self.state, self.updates, self.locks, programs):
+            folder.mkdir()
         for name, text in PROGRAMS.items():
             (programs / name).write_text("#!/bin/sh\n" + text)
             (programs / name).chmod(0o755)
@@ -61,6 +72,10 @@ class Host:
             "STATE": str(self.state),
             "CALLS": str(self.log),
             "POLICY": str(self.policy),
+            "UPDATES": str(self.updates),
+            "LOCKS": str(self.locks),
+            "DPKG_LOCKED": str(self.dpkg_locked),
+            "UNSIGNED": "",
         }
 
     def has(self, **statuses: str) -> None:
@@ -75,13 +90,13 @@ class Host:
             "from ansible.module_utils import basic\n"
             "from ansible.module_utils.testing import patch_module_args\n"
             "from ansible_collections.litefarm.platform.plugins.modules import packages\n"
-            "packages.POLICY = sys.argv[2]\n"
+            "packages.POLICY, packages.UPDATES, packages.PAUSE = *sys.argv[2:], 0.02\n"
             "with patch_module_args(json.loads(sys.argv[1])):\n"
             "    packages.main()\n"
         )
         given = json.dumps({"name": names, "_ansible_check_mode": check, **arguments})
         answer = subprocess.run(
-            [sys.executable, "-c", program, given, str(self.policy)], env=self.environment, capture_output=True, text=True, check=False
+            [sys.executable, "-c", program, given, str(self.policy), str(self.updates)], env=self.environment, capture_output=True, text=True, check=False
         )
         return json.loads(answer.stdout)
 
@@ -123,6 +138,57 @@ def test_what_an_interrupted_dpkg_left_behind_is_finished_first(host: Host) -> N
     host.has(nginx="half-configured")
     assert host.run("nginx")["changed"] is True
     assert host.calls[:2] == ["dpkg --audit", "dpkg --configure -a --force-confdef --force-confold"]
+
+
+def test_what_dpkg_had_begun_to_write_is_finished_first(host: Host) -> None:
+    """Apt-get refuses to install then, and dpkg --audit says nothing of it."""
+    (host.updates / "0001").write_text("")
+    assert host.run("nginx")["changed"] is True
+    assert host.calls[:2] == ["dpkg --audit", "dpkg --configure -a --force-confdef --force-confold"]
+
+
+def test_another_apt_that_fetches_lists_is_waited_for(host: Host) -> None:
+    """Apt itself waits for the locks of dpkg only."""
+    for name in ("first", "second"):
+        (host.locks / name).touch()
+    answer = host.run("nginx")
+    assert answer["changed"] is True
+    assert "warnings" not in answer
+    assert [call for call in host.calls if "update" in call] == ["apt-get -qq update"] * 3
+
+
+def test_a_dpkg_that_still_runs_is_waited_for_before_what_it_left_is_configured(host: Host) -> None:
+    host.has(nginx="half-configured")
+    host.dpkg_locked.touch()
+    assert host.run("nginx")["changed"] is True
+    assert [call.split(" ")[1] for call in host.calls[:3]] == ["--audit", "--configure", "--configure"]
+
+
+def test_a_lock_that_is_never_released_is_told(host: Host) -> None:
+    (host.locks / "forever").touch()
+    answer = host.run("nginx", lock_timeout=0)
+    assert answer["failed"] is True
+    assert answer["msg"] == (
+        "Another apt or dpkg has kept its lock for 0 s (E: Could not get lock /var/lib/apt/lists/lock. It is held by process 7 (apt-get)): "
+        "wait until it has ended, or end it on the droplet, then run this again."
+    )
+
+
+def test_a_source_that_is_not_signed_is_a_warning_if_the_others_have_the_packages(host: Host) -> None:
+    host.environment["UNSIGNED"] = "1"
+    answer = host.run("nginx")
+    assert answer["changed"] is True
+    assert [warning["event"]["msg"] for warning in answer["warnings"]] == [
+        "apt-get update failed: E: The repository 'file:/srv/other ./ Release' is not signed.\n"
+        "All packages were installed from the other sources: correct or remove that source in /etc/apt."
+    ]
+
+
+def test_a_source_that_fails_is_told_with_the_package_that_no_other_has(host: Host) -> None:
+    host.environment["UNSIGNED"] = "1"
+    answer = host.run("unknown")
+    assert answer["failed"] is True
+    assert "file:/srv/other ./ Release' is not signed" in answer["msg"] and "Unable to locate package unknown" in answer["msg"]
 
 
 def test_services_stay_stopped_if_asked_and_the_policy_is_gone_afterwards(host: Host) -> None:

@@ -9,7 +9,7 @@ import io
 import ssl
 
 import pytest
-from ansible_collections.litefarm.platform.plugins.module_utils import trust
+from ansible_collections.litefarm.platform.plugins.module_utils import _trust as trust
 
 
 @pytest.fixture(name="system")

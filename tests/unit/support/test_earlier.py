@@ -52,7 +52,6 @@ def test_changes_of_a_run_are_the_names_of_its_tasks():
 def test_whatever_an_upgrade_does_is_announced():
     changelog = " ".join((lab.PROJECT / "CHANGELOG.md").read_text().split())
     # A word may be anywhere; a sentence has been written for this.
-    announced = [quote for kind in ("before", "recreated", "changed") for quote in earlier.UPGRADE[kind].values()]
-    quotes = [*announced, *earlier.UPGRADE["inventory"]]
+    quotes = [quote for kind in ("before", "recreated", "changed", "inventory") for quote in earlier.UPGRADE[kind].values()]
     assert [quote for quote in quotes if " ".join(quote.split()) not in changelog or len(quote) < 20] == []
     assert re.fullmatch(r"[0-9a-f]{40}", earlier.UPGRADE["commit"])

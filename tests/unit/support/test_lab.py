@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import lab
+from tests.support import lab, playbooks
 
 REFUSED = "lab: LITEFARM_LAB is "
 
@@ -41,3 +41,30 @@ def test_playbooks_of_molecule_run_the_lab_of_this_checkout(wrong_name, tmp_path
     program, path = Path(sys.executable).with_name("ansible-playbook"), lab.PROJECT / "molecule" / "shared" / f"{name}.yml"
     done = subprocess.run([program, "--connection=local", "--inventory=localhost,", path], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and REFUSED in done.stdout + done.stderr, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("environment", "limited", "groups", "found"),
+    [
+        ("beta", "", [], ["liteformbeta", "export-beta"]),
+        ("beta", "", ["redis"], ["export-beta"]),
+        ("beta", "", ["nginx", "redis"], ["export-beta"]),
+        ("beta", "", ["imaginary"], []),
+        ("beta", "liteformbeta", ["redis"], []),
+        ("production beta", "", ["postgres"], ["litefarmapp", "liteformbeta"]),
+        ("scaled", "", ["api"], ["litefarmapp", "litefarmapi"]),
+    ],
+)
+def test_droplets_of_groups_are_those_of_their_inventory(monkeypatch, environment, limited, groups, found):
+    monkeypatch.setattr(lab, "INVENTORIES", playbooks.INVENTORIES)
+    monkeypatch.setenv("LITEFARM_ENVIRONMENTS", environment)
+    monkeypatch.setenv("LITEFARM_LIMIT", limited)
+    assert lab.droplets(*groups) == found
+
+
+def test_group_that_no_inventory_has_is_named(monkeypatch):
+    monkeypatch.setattr(lab, "INVENTORIES", playbooks.INVENTORIES)
+    monkeypatch.setenv("LITEFARM_ENVIRONMENTS", "beta")
+    monkeypatch.setenv("LITEFARM_LIMIT", "")
+    with pytest.raises(ValueError, match="The inventory of beta has no group postgre: there are api, .*postgres"):
+        lab.droplets("postgre")

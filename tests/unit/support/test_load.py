@@ -31,7 +31,7 @@ class Server:
         self.version = b"1"
         # Seconds that an answer of /fast takes.
         self.delay = 0.0
-        self.refuses_streams = False
+        self.refuses_streams = b""
         self.silent = False
         self._streams = set()
         self._loop = asyncio.new_event_loop()
@@ -98,7 +98,7 @@ class Server:
     async def _stream(self, head, writer):
         assert b"Accept: text/event-stream" in head
         if self.refuses_streams:
-            writer.write(b"HTTP/1.1 503 Later\r\nContent-Length: 0\r\n\r\n")
+            writer.write(b"HTTP/1.1 %s\r\nContent-Length: 0\r\n\r\n" % self.refuses_streams)
             return
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
         self._streams.add(writer)
@@ -227,15 +227,16 @@ def test_a_lost_stream_is_counted_and_opened_again(server, load, in_order, end):
     assert "2 event streams: 2 lost, 0 refused" in str(report)
 
 
-def test_streams_that_cannot_be_opened_again_are_told(server, load):
+@pytest.mark.parametrize(("answer", "end"), [(b"503 Later", "HTTP 503"), (b"200 OK\r\nContent-Type: text/event-stream\r\nRetry-After: 10", "told to retry")])
+def test_streams_that_cannot_be_opened_again_are_told(server, load, answer, end):
     with load([], streams=[server.url("/events")]) as running:
         wait_for(lambda: len(server._streams) == 1)
-        server.refuses_streams = True
+        server.refuses_streams = answer
         server.end_streams(in_order=True)
         time.sleep(0.6)
         report = running.stop()
     assert len(report.lost_streams) == 1
-    assert {stream.end for stream in report.refused_streams} == {"HTTP 503"}
+    assert {stream.end for stream in report.refused_streams} == {end}
     assert len(report.refused_streams) >= 2
     assert report.longest_gap >= 0.4
 

@@ -153,3 +153,55 @@ def test_a_play_leaves_nothing_to_a_persons_environment(tmp_path, name, old, new
     (tmp_path / "playbooks").mkdir()
     (tmp_path / "playbooks" / name).write_text(PLAY.replace(old, new))
     assert [str(breach).removeprefix(f"{tmp_path}/") for breach in house.check_playbooks(tmp_path)] == expected
+
+
+PLACES = "playbooks read litefarm_database_address, litefarm_history_host or litefarm_backup_host"
+
+
+@pytest.mark.parametrize(("name", "private"), [("_tea.py", True), ("tea.py", False), ("_pots/pot.py", True), ("pots/pot.py", False), ("__init__.py", True)])
+@pytest.mark.parametrize("folder", ["module_utils", "plugin_utils"])
+def test_code_that_plugins_share_is_private(tmp_path, folder, name, private):
+    path = tmp_path / "plugins" / folder / name
+    path.parent.mkdir(parents=True)
+    path.write_text("")
+    first = f"plugins/{folder}/{name.split('/')[0]}"
+    expected = [] if private else [f"{first}:1: the name begins with an underscore, or other collections may rely on the code"]
+    assert [str(breach).removeprefix(f"{tmp_path}/") for breach in house.check_modules(tmp_path)] == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("{{ groups['postgres'][0] }}", f"“groups['postgres']”: {PLACES}"),
+        ("{{ groups.postgres | first }}", f"“groups.postgres”: {PLACES}"),
+        ("{{ groups.get('postgres') }}", f"“groups.get('postgres'”: {PLACES}"),
+        ("postgres[0]", f"“postgres[0]”: {PLACES}"),
+        ("{{ tea__result.release.spec }}", "“tea__result”: a playbook reads no internal variable of a role"),
+        ("{{ 'postgres' in group_names and groups['api'] | first and tea_release and other__name }}", None),
+    ],
+)
+@pytest.mark.parametrize("file", ["vars/tea.yml", "steps/tea.sh", "templates/tea.j2", "group_vars/all.yml"])
+def test_a_playbook_does_not_know_which_droplet_has_the_database_nor_the_inside_of_roles(tmp_path, file, line, expected):
+    (tmp_path / "roles" / "tea").mkdir(parents=True)
+    path = tmp_path / "playbooks" / file
+    path.parent.mkdir(parents=True)
+    path.write_text(f"---\ntea: {line}\n")
+    decides = file == "group_vars/all.yml" and "postgres" in line
+    assert [str(breach) for breach in house.check_playbooks(tmp_path)] == ([] if decides or not expected else [f"{path}:2: {expected}"])
+
+
+@pytest.mark.parametrize(
+    ("module", "missing"),
+    [
+        ("# Documentation only: the code is in plugins/action/tea.py.\n", None),
+        ("", "# Documentation only: the code is in plugins/action/tea.py."),
+        ("# plugins/action/tea.py runs first, on the control node.\nAnsibleModule({})\n", None),
+        ("# Documentation only: the code is in plugins/action/tea.py.\nAnsibleModule({})\n", "# plugins/action/tea.py runs first, on the control node."),
+    ],
+)
+def test_a_module_says_where_its_code_is(tmp_path, module, missing):
+    for folder, text in (("action", ""), ("modules", module)):
+        (tmp_path / "plugins" / folder).mkdir(parents=True)
+        (tmp_path / "plugins" / folder / "tea.py").write_text(text)
+    expected = [f"plugins/modules/tea.py:1: the line that says where the code is, is missing: {missing}"] if missing else []
+    assert [str(breach).removeprefix(f"{tmp_path}/") for breach in house.check_modules(tmp_path)] == expected

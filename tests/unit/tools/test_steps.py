@@ -5,9 +5,8 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import pathlib
-import subprocess
+import re
 import sys
 
 import demo
@@ -69,6 +68,20 @@ def test_suite_fails_when_a_step_fails_without_a_failing_test(capsys, status, cl
     assert capsys.readouterr().out.splitlines()[-1] == closing
 
 
+def test_make_nightly_runs_every_folder_with_tests_for_the_night():
+    nightly = {step.name for each in suite.nightly() for step in each}
+    scenarios = {path.parent.name: set(re.findall(r"tests/scenarios/(\w+)", path.read_text())) for path in steps.REPO.glob("molecule/*/molecule.yml")}
+    marked = {path.parent.name for path in (steps.REPO / "tests" / "scenarios").rglob("test_*.py") if "mark.nightly" in path.read_text()}
+    assert marked and marked <= set().union(*(folders for name, folders in scenarios.items() if name in nightly))
+
+
+def test_the_table_at_the_end_says_why_a_step_failed(capsys):
+    output = "        ______ test_one ______\n        E   assert 1 == 2\n        a line of a log\n        FAILED tests/a.py::test_one - assert 1 == 2\n"
+    suite.report([steps.Result(steps.Step("check", []), 1, 9.0, output), steps.Result(steps.Step("default", []), 0, 9.0, output)], 9.0)
+    shown = capsys.readouterr().out
+    assert [shown.count(each) for each in ("______ test_one ______", "E   assert 1 == 2\n", "FAILED tests/a.py", "a line of a log")] == [1, 1, 1, 0]
+
+
 def test_demo_that_fails_says_which_step_and_which_log(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(demo, "REPO", tmp_path)
     monkeypatch.setattr(steps, "REPO", tmp_path)
@@ -92,8 +105,8 @@ def test_the_reasons_of_failed_tests_are_found_among_the_rest():
         "    def test_a_good_release_is_not_noticed(under_load):\n"
         ">       assert run.status == 0, run.output\n"
         "\x1b[31mE       AssertionError: nobody listens\x1b[0m\n"
-        "molecule/default/tests/test_deploy.py:12: AssertionError\n"
-        "FAILED molecule/default/tests/test_deploy.py::test_a_good_release_is_not_noticed\n"
+        "tests/scenarios/release/test_deploy.py:12: AssertionError\n"
+        "FAILED tests/scenarios/release/test_deploy.py::test_a_good_release_is_not_noticed\n"
         "Nov 24 23:19:27 litefarmapp systemd[1]: Reload requested\n"
     )
     reasons = suite.reasons(output)
@@ -114,8 +127,9 @@ def test_nightly_plays_all_rows_and_all_kinds_of_harm_in_labs_that_it_takes_down
     assert len(found) == len(first) + sum(map(len, lanes))
     assert {name for name, step in found.items() if step.env.get("LITEFARM_NIGHTLY") == "1"} >= {"simulated", "scaled", "copies of files", "default"}
     assert (steps.REPO / found["simulated"].command[-1]).is_file()
+    assert (steps.REPO / suite.KILL_MATRIX).is_dir() and f"pytest {suite.KILL_MATRIX}\n" in (steps.REPO / "Makefile").read_text()
     # Without -k, which would leave out kinds.
-    assert found["kill matrix"].command[-1] == "tests/kill_matrix" and "-k" not in found["kill matrix"].command
+    assert found["kill matrix"].command[-1] == suite.KILL_MATRIX and "-k" not in found["kill matrix"].command
     assert found["kill matrix"].env["LITEFARM_KILL_MATRIX_DROPLET"] in found["kill matrix up"].command
     for lane, played in zip(suite.LANES, lanes, strict=True):
         assert (played[0].name, played[-1].name) == (f"old {lane.lab} gone", f"{lane.lab} down")
@@ -137,13 +151,3 @@ def test_a_failed_step_does_not_keep_those_after_it_from_running(capsys, tmp_pat
     assert [result.ok for result in results] == [False, True]
     out = capsys.readouterr().out
     assert "        E   lost\n" in out and "        3 passed in 1.00s\n" in out
-
-
-@pytest.mark.parametrize(("nightly", "found"), [({}, False), ({"LITEFARM_NIGHTLY": "1"}, True)])
-def test_a_scenario_leaves_to_the_night_also_what_molecule_names_file_by_file(nightly, found):
-    tests = sorted(map(str, steps.REPO.glob("molecule/default/tests/test_*.py")))
-    environment = {name: value for name, value in os.environ.items() if name != "LITEFARM_NIGHTLY"} | nightly
-    command = [sys.executable, "-m", "pytest", "-q", "--collect-only", *tests]
-    listed = subprocess.run(command, cwd=steps.REPO, env=environment, capture_output=True, text=True, check=True).stdout
-    assert "test_restore.py::" in listed
-    assert ["test_read_only_bucket.py::" in listed, "test_zz_lost_droplet.py::" in listed] == [found] * 2

@@ -8,7 +8,7 @@ import os
 
 import pytest
 from ansible_collections.litefarm.platform.plugins.action.image_build import pauses, telling_line
-from ansible_collections.litefarm.platform.plugins.module_utils import image_job
+from ansible_collections.litefarm.platform.plugins.module_utils import _image_job as image_job
 
 from tests.support.release import GitFolder
 
@@ -25,12 +25,20 @@ class EngineError(Exception):
 class FakeEngine:
     """Answers as the engine's API does, and keeps what it was given."""
 
-    def __init__(self, build=None, push=None, pull=None):
+    def __init__(self, build=None, push=None, pull=None, architecture="amd64", built_for="amd64"):
         self.api = self
+        self._architecture, self._built_for = architecture, built_for
         self.built = self.pushed = self.pulled = None
         self._pull = pull or [{"status": "Image is up to date"}]
         self._build = build or [{"stream": "Step 1/2 : FROM node\n"}, {"stream": "\n"}, {"aux": {"ID": "sha256:1"}}]
         self._push = push or [{"status": "Pushing", "progressDetail": {"current": 1}, "id": "a"}, {"aux": {"Digest": DIGEST}}]
+
+    def version(self):
+        return {"Version": "28.0.0", "Arch": self._architecture}
+
+    def inspect_image(self, image):
+        assert image == self.built["tag"]
+        return {"Architecture": self._built_for}
 
     def pull(self, reference, **more):
         assert self.built is None
@@ -70,6 +78,7 @@ def parameters(folder, **changes):
             "dockerfile": "packages/webapp/prod.Dockerfile",
             "recipe": None,
             "base": "",
+            "architecture": "amd64",
             "settings": {"VITE_ENV": "beta"},
             "settings_file": "packages/webapp/.env",
             "environment": {"PUPPETEER_SKIP_DOWNLOAD": 1},
@@ -185,6 +194,37 @@ def test_a_failure_is_told(job, folder, changes, engine, reason):
     assert reason in state(job)["result"]["error"]
 
 
+def test_an_engine_of_another_architecture_is_asked_for_the_droplets(job, folder):
+    engine = FakeEngine(architecture="arm64")
+    assert run(job, folder, engine, base=BASE) == 0
+    assert engine.built["platform"] == engine.pulled["platform"] == "linux/amd64"
+
+
+@pytest.mark.parametrize("wanted", ["amd64", ""])
+def test_an_engine_of_the_same_architecture_is_asked_for_none(job, folder, wanted):
+    engine = FakeEngine(built_for="amd64" if wanted else "arm64")
+    assert run(job, folder, engine, base=BASE, architecture=wanted) == 0
+    assert engine.built["platform"] is None and engine.pulled["platform"] is None
+
+
+def test_an_image_for_another_architecture_is_not_pushed(job, folder):
+    engine = FakeEngine(architecture="arm64", built_for="arm64")
+    assert run(job, folder, engine) == 1
+    assert engine.pushed is None
+    assert state(job)["result"]["error"] == (
+        "the image is for arm64, and litefarm_architecture is amd64: look for --platform in its Dockerfile, or build on a host of amd64"
+    )
+
+
+def test_a_builder_without_emulation_is_told(job, folder):
+    answers = [{"stream": "exec /bin/sh: exec format error\n"}, {"error": "The command '/bin/sh -c npm install' returned a non-zero code: 255"}]
+    assert run(job, folder, FakeEngine(build=answers, architecture="arm64")) == 1
+    assert state(job)["result"]["error"] == (
+        "the build failed: The command '/bin/sh -c npm install' returned a non-zero code: 255; the builder cannot run programs of linux/amd64: "
+        "install QEMU's binfmt support on it, or put a host of that architecture in the group builder"
+    )
+
+
 def test_what_the_engine_refuses_is_told_in_its_words(job, folder):
     class Refusing(FakeEngine):
         def pull(self, reference, **more):
@@ -207,6 +247,13 @@ def test_one_build_at_a_time(job, tmp_path):
 def test_a_build_that_vanished_is_told(job):
     os.close(job._lock)
     assert "ended from outside" in job.progress(0)["result"]["error"]
+
+
+@pytest.mark.parametrize("content", [b"", bytes(40), b'{"image": "re', b"null"])
+def test_a_damaged_result_is_told(job, content):
+    with open(job.state, "wb") as file:
+        file.write(content)
+    assert job.progress(0)["result"]["error"] == "the result of the build in %s cannot be read: run build.yml again" % job.state
 
 
 def test_progress_is_whole_lines(job, tmp_path):

@@ -10,10 +10,10 @@ import json
 import os
 import pathlib
 import re
-import subprocess
-import sys
 
 import pytest
+
+from tests.support.ansible_run import ansible_playbook
 
 REPO = pathlib.Path(__file__).resolve().parents[4]
 RECIPE = "ARG BASE\nFROM ${BASE}\nRUN echo $HOME"
@@ -26,7 +26,7 @@ PROBE = """---
   tasks:
     - name: The images are shown
       ansible.builtin.debug:
-        msg: "PROBE{{ litefarm_images | to_json | b64encode }}PROBE"
+        msg: "PROBE{{ litefarm_container_images | to_json | b64encode }}PROBE"
 """
 
 
@@ -57,8 +57,7 @@ def test_the_recipe_is_found(project, playbook):
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
     environment = dict(inherited, ANSIBLE_COLLECTIONS_PATH=str(project / "installed"), ANSIBLE_NOCOLOR="1", COLUMNS="500")
     target = str(project / playbook) if playbook.endswith(".yml") else playbook
-    command = [sys.executable, "-m", "ansible", "playbook", "-i", "localhost,", "-c", "local", target]
-    done = subprocess.run(command, cwd=project / "elsewhere", env=environment, capture_output=True, text=True, check=False)
+    done = ansible_playbook(["-i", "localhost,", "-c", "local", target], cwd=project / "elsewhere", env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     images = json.loads(base64.b64decode(re.search(r"PROBE(.*)PROBE", done.stdout)[1]))
     assert images["export_scheduler"]["recipe"] == RECIPE

@@ -11,9 +11,8 @@ from __future__ import annotations
 import json
 import os
 import pathlib
-import re
 
-from ansible_collections.litefarm.platform.plugins.module_utils.config_files import ConfigFiles
+from ansible_collections.litefarm.platform.plugins.module_utils._config_files import ConfigFiles
 
 BAD = "BAD"
 
@@ -77,6 +76,8 @@ class Host:
             for path in sorted(self.etc.rglob("*")):
                 if path.is_file() and BAD in path.read_text():
                     return 1, "%s:1: %s is no directive" % (path, path.read_text().strip())
+        if command[0].startswith("kernel-"):
+            return self.kernel(command[0].partition("-")[2])
         if command[0] == "missing-program":
             return 127, "missing-program: not found on this host"
         return (1, "no") if command[0] == "fails" else (0, "")
@@ -90,6 +91,9 @@ class Host:
         state["commands"].append("systemctl " + " ".join(words))
         self.store(state)
         if words[0] == "daemon-reload":
+            for unit in state["units"].values():
+                unit["older"] = False
+            self.store(state)
             return 0, ""
         for name in words[1:]:
             if name not in state["units"]:
@@ -111,7 +115,25 @@ class Host:
         unit = self.load()["units"].get(name)
         if unit is None:
             return "Id=%s\nLoadState=not-found\nActiveState=inactive\nUnitFileState=" % name
-        return "Id=%s\nLoadState=%s\nActiveState=%s\nSubState=\nUnitFileState=%s" % (name, unit["load"], unit["active"], unit["enabled"])
+        more = "\nNeedDaemonReload=%s\nStateChangeTimestampMonotonic=%d" % ("yes" if unit.get("older") else "no", unit.get("since", 0) * 1e6)
+        return "Id=%s\nLoadState=%s\nActiveState=%s\nSubState=\nUnitFileState=%s%s" % (name, unit["load"], unit["active"], unit["enabled"], more)
+
+    def set_unit(self, name, **more):
+        state = self.load()
+        state["units"][name].update(more)
+        self.store(state)
+
+    def set_kernel(self, text):
+        """What the kernel has; the command "kernel-load" makes it what kernel.conf declares, and "kernel-check" compares."""
+        (self.root / "kernel").write_text(text)
+
+    def kernel(self, verb):
+        declared, kernel = self.etc / "kernel.conf", self.root / "kernel"
+        if verb == "load" and not (self.root / "kernel_refuses").exists():
+            kernel.write_text(declared.read_text())
+        elif verb == "check" and (not kernel.exists() or kernel.read_text() != declared.read_text()):
+            return 1, "kernel has %s" % (kernel.read_text() if kernel.exists() else "nothing")
+        return 0, ""
 
     def apply(self, check_mode=False, step=None, **params):
         return self.prepare(check_mode, step, **params).apply()
@@ -155,4 +177,4 @@ class Host:
 
     def journal_left(self):
         folder = self.state_root / "test"
-        return [path.name for path in folder.rglob("*") if path.is_file() and not re.match("lock$", path.name)]
+        return [path.name for path in folder.rglob("*") if path.is_file() and path.name not in ("lock", "loaded.json")]

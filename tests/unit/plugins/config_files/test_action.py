@@ -5,20 +5,11 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-
 import pytest
 
-PLAY = """
-- hosts: localhost
-  connection: local
-  gather_facts: false
-  vars:
-    ansible_python_interpreter: "{{ lookup('env', 'TEST_PYTHON') }}"
-    colour: green
+from tests.support.playbooks import LocalPlay
+
+PLAY = """    colour: green
     secret: MARKER-of-a-secret
   roles: [sample]
 """
@@ -35,10 +26,19 @@ TASKS = """
       - {dest: /nonexistent/password, template: secret.j2}
 """
 
+LIVE = """
+- name: not live
+  litefarm.platform.config_files:
+    name: sample
+    on_change:
+      - {command: [load], only_for: [/nonexistent], live: {kind: sysctl, file: "%s"}}
+"""
+
 MISTAKES = {
     "wrong type": ("{dest: /x, content: {a: 1}}", "to_nice_json"),
     "missing template": ("{dest: /x, template: no.j2}", "template of /x"),
     "undefined variable": ("{dest: /x, template: undefined.j2}", "no_such_variable"),
+    "incomplete question": ("{dest: /x, content: words}], units: [{name: a.service, live: {kind: nftables, file: /x}}", "table"),
     "nothing declared": ("{dest: /x}", "exactly one of template, content, link"),
 }
 MISTAKE = """
@@ -58,29 +58,17 @@ TEMPLATES = {
 
 
 @pytest.fixture(scope="module")
-def played(tmp_path_factory, repo):
+def played(tmp_path_factory):
     """The whole output with everything that -vvv and --diff show, and the results by name of task."""
     folder = tmp_path_factory.mktemp("play")
     role = folder / "roles/sample"
-    tasks = TASKS + "".join(MISTAKE % (name, entry) for name, (entry, _) in MISTAKES.items())
+    (folder / "sysctl.conf").write_text("kernel.hostname = nobody.example\n")
+    tasks = TASKS + LIVE % (folder / "sysctl.conf") + "".join(MISTAKE % (name, entry) for name, (entry, _) in MISTAKES.items())
     for name, text in {"tasks/main.yml": tasks, **{f"templates/{name}": text for name, text in TEMPLATES.items()}}.items():
         (role / name).parent.mkdir(parents=True, exist_ok=True)
         (role / name).write_text(text)
-    (folder / "play.yml").write_text(PLAY)
-    (folder / "ansible.cfg").write_text("[defaults]\nstdout_callback = ansible.posix.json\n")
-    environment = dict(
-        os.environ,
-        ANSIBLE_CONFIG=str(folder / "ansible.cfg"),
-        ANSIBLE_COLLECTIONS_PATH=str(repo / "collections"),
-        ANSIBLE_LOCAL_TEMP=str(folder / "tmp"),
-        TEST_PYTHON=sys.executable,
-    )
-    command = [sys.executable, "-m", "ansible", "playbook", "-i", "localhost,", "--check", "--diff", "-vvv", str(folder / "play.yml")]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.stdout, done.stderr
-    output = json.loads(done.stdout[done.stdout.index("{\n") :])
-    tasks = {task["task"]["name"].split(" : ")[-1]: task["hosts"].get("localhost") for task in output["plays"][0]["tasks"]}
-    return done.stdout + done.stderr, tasks
+    done, results = LocalPlay(folder, PLAY).results("--check", "--diff", "-vvv")
+    return done.stdout + done.stderr, results
 
 
 @pytest.fixture
@@ -107,6 +95,13 @@ def test_a_secret_is_in_no_output_at_all(played, diffs):
 def test_paths_and_modes_are_not_masked(played):
     result = played[1]["rendered"]
     assert {"dest": "/nonexistent/password", "change": "created"} in result["files"]
+
+
+def test_what_is_not_live_is_a_change_in_check_mode_and_in_the_diff(played):
+    result = played[1]["not live"]
+    assert (result["changed"], result["commands"]) == (True, ["load"])
+    assert "kernel.hostname is " in result["outdated"][0] and "declared is nobody.example" in result["outdated"][0]
+    assert {"prepared": "load: kernel.hostname is"} in [{"prepared": each.get("prepared", "")[:24]} for each in result["diff"]]
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)

@@ -10,7 +10,7 @@ import stat
 import time
 
 import pytest
-from ansible_collections.litefarm.platform.plugins.module_utils.config_files import ConfigFilesError, Runner, ValidationError
+from ansible_collections.litefarm.platform.plugins.module_utils._config_files import ConfigFilesError, Runner, ValidationError
 
 
 def mode_of(path):

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.litefarm.platform.plugins.module_utils.config_files import ConfigFilesError
+from ansible_collections.litefarm.platform.plugins.module_utils._config_files import ConfigFilesError
 
 from tests.unit.plugins.config_files.host import Host
 
@@ -71,6 +71,25 @@ def test_the_next_run_finishes_or_takes_back(tmp_path, steps, wanted):
         settled(host, wanted)
 
 
+DAMAGE = (lambda text: b"", lambda text: b"\0" * len(text), lambda text: text[: len(text) // 2], lambda text: b"null")
+
+
+@pytest.mark.parametrize("wanted", ["new", "old"])
+def test_a_damaged_journal_of_a_killed_run_stops_no_run(tmp_path, steps, wanted):
+    """What that run had shown to a unit is not known any more, so the unit is told again."""
+    damaged = 0
+    for number in range(steps):
+        host = running_host(tmp_path / str(number))
+        assert host.apply_killed(number, **declaration(host, "new"))
+        if "journal.json" in host.journal_left():
+            journal = host.state_root / "test" / "journal.json"
+            journal.write_bytes(DAMAGE[damaged % len(DAMAGE)](journal.read_bytes()))
+            damaged += 1
+        host.apply(**declaration(host, wanted))
+        settled(host, wanted)
+    assert damaged > 3
+
+
 def test_the_recovery_may_be_killed_as_well(tmp_path, steps):
     for first in range(steps):
         for second in range(LAST_STEP):
@@ -126,7 +145,7 @@ def test_a_half_written_file_is_cleared_away(tmp_path):
 
 
 def test_a_second_run_waits_for_the_first(tmp_path, monkeypatch):
-    monkeypatch.setattr("ansible_collections.litefarm.platform.plugins.module_utils.config_files.LOCK_TIMEOUT", 0)
+    monkeypatch.setattr("ansible_collections.litefarm.platform.plugins.module_utils._config_files.LOCK_TIMEOUT", 0)
     host = running_host(tmp_path / "host")
 
     def step(name):

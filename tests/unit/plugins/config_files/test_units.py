@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.litefarm.platform.plugins.module_utils import config_files
-from ansible_collections.litefarm.platform.plugins.module_utils.config_files import ConfigFilesError
+from ansible_collections.litefarm.platform.plugins.module_utils import _config_files as config_files
+from ansible_collections.litefarm.platform.plugins.module_utils._config_files import ConfigFilesError
 
 
 def one_file(host, content):

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.engine import Container, Details
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.host import WANTED_FOR
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import LABEL, NGINX, Service, ServiceError
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.probes import Answer
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.release import Release
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.engine import Container, Details
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.host import WANTED_FOR
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.model import LABEL, NGINX, Service, ServiceError
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.probes import Answer
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.release import Release
 
 DEFAULTS = {
     "name": "web",
@@ -34,15 +34,17 @@ DEFAULTS = {
     "shm_mb": 0,
     "extra_hosts": {},
     "probes": [],
-    "healthy_after": 3,
+    "success_threshold": 3,
     "probe_interval": 1,
     "start_timeout": 20,
     "settle": 3,
     "stop_timeout": 10,
     "drain_timeout": 30,
     "drain_quiet": 0.4,
-    "one_shots": [],
+    "init_commands": [],
     "reconcile": [],
+    "before_stop": None,
+    "after_start": None,
     "upstream": None,
     "retain": 1,
 }
@@ -52,7 +54,7 @@ def parameters(update, image, **more):
     """The module's parameters, as Ansible hands them over."""
     params = dict(DEFAULTS, update=update, image=image)
     params["ports"] = [{"container": 80, "address": "127.0.0.1", "host": [15000, 15001] if update == "rolling" else [5432]}]
-    params["one_shots"] = [{"name": "migrate", "command": ["migrate"], "env": {}, "mounts": [], "timeout": 600, "keep_output": False}]
+    params["init_commands"] = [{"name": "migrate", "command": ["migrate"], "env": {}, "mounts": [], "timeout": 600, "keep_output": False}]
     params["reconcile"] = [{"name": "roles", "command": ["roles"], "stdin": "SELECT"}]
     if update == "rolling":
         params["upstream"] = {"name": "web", "stream_source": None}
@@ -88,8 +90,10 @@ class Clock:
 class One:
     """A container."""
 
-    def __init__(self, number, name, body, created):
+    def __init__(self, number, name, body, created, image_id):
         self.id = "id%d" % number
+        # A tag may move to another image, and leaves the container its own.
+        self.image_id = image_id
         self.created = created
         self.name = name
         self.body = body
@@ -99,6 +103,13 @@ class One:
         self.exit_code = 0
         self.restarts = 0
         self.finished_at = ""
+        # Exit codes that restarts have left behind, and whether memory ran out.
+        self.deaths = ([], False)
+
+    def run_out_of_memory(self):
+        """The kernel kills it; the engine is going to start it again."""
+        self.state, self.restarts = "restarting", self.restarts + 1
+        self.deaths = ([*self.deaths[0], 137], True)
 
 
 class Droplet:
@@ -122,6 +133,8 @@ class Droplet:
         self.loaded = []
         self.refuses = set()
         self.folders = {}
+        # Files of releases that do not say what they were given.
+        self.damaged = []
         self.count = 0
         self.log = []
         self.overlap = False
@@ -135,6 +148,12 @@ class Droplet:
         self.wanted = {}
         self.built = []
         self.built_labels = {}
+        # Whether `after_start` is due, and what to do with a command in a container instead of answering `says`.
+        self.due = False
+        self.stopped = []
+        self.obey = None
+        # What pulling a tag brings, if that is another image than the droplet has.
+        self.registry = {}
 
     def image(self, reference):
         return self.images.setdefault(reference, "sha256:%s" % reference)
@@ -184,7 +203,7 @@ class Engine:
                     "Id": c.id,
                     "Names": ["/" + c.name],
                     "State": c.state,
-                    "ImageID": self.droplet.image(c.body["Image"]),
+                    "ImageID": c.image_id,
                     "Created": int(c.created),
                     "Labels": c.body["Labels"],
                 }
@@ -208,15 +227,26 @@ class Engine:
                 "RestartCount": c.restarts,
                 "HostConfig": {"RestartPolicy": {"Name": c.policy}, "PortBindings": c.body.get("HostConfig", {}).get("PortBindings")},
                 "Config": {"StopTimeout": 10, "Env": c.body["Env"]},
-                "Image": self.droplet.image(c.body["Image"]),
+                "Image": c.image_id,
             }
         )
 
     def image_id(self, reference):
         return self.droplet.images.get(reference)
 
+    def image(self, reference):
+        image_id = self.droplet.images.get(reference)
+        return {"Id": image_id, "RepoDigests": ["name@%s" % image_id]} if image_id else None
+
+    def registry_digest(self, reference):
+        return self.droplet.registry.get(reference) or self.droplet.image(reference)
+
     def pull(self, reference):
+        self.droplet.images.update({reference: self.droplet.registry[reference]} if reference in self.droplet.registry else {})
         return self.droplet.image(reference)
+
+    def tag(self, image_id, reference):
+        self.droplet.images[reference] = image_id
 
     def build(self, tag, recipe, labels):
         self.droplet.built.append((tag, recipe))
@@ -231,7 +261,7 @@ class Engine:
         return {image_id: [reference] for reference, image_id in self.droplet.images.items()}
 
     def image_in_use(self, image_id):
-        return any(self.droplet.image(c.body["Image"]) == image_id for c in self._containers().values())
+        return any(c.image_id == image_id for c in self._containers().values())
 
     def remove_image(self, image_id):
         self.droplet.removed_images.append(image_id)
@@ -247,13 +277,13 @@ class Engine:
         return 1500
 
     def deaths(self, container_id, since):
-        return [], False
+        return self._containers()[container_id].deaths
 
     def create(self, name, body):
         if self.droplet.named(name):
             raise ServiceError("The name %s is taken" % name)
         self.droplet.count += 1
-        container = One(self.droplet.count, name, body, self.droplet.clock.seconds)
+        container = One(self.droplet.count, name, body, self.droplet.clock.seconds, self.droplet.image(body["Image"]))
         self._containers()[container.id] = container
         return container.id
 
@@ -269,12 +299,13 @@ class Engine:
         taken = [o for o in self._containers().values() if o.state == "running" and port_of(o) == port_of(c) and o is not c]
         if taken:
             raise ServiceError("port is already allocated")
-        broken = c.body["Image"] in self.droplet.broken
+        broken = bool({c.body["Image"], c.image_id} & self.droplet.broken)
         c.state, c.exit_code = ("exited", 3) if broken else ("running", 0)
         c.finished_at = "%09.1f" % self.droplet.clock.seconds if broken else c.finished_at
 
     def stop(self, container_id, timeout):
         c = self._containers()[container_id]
+        self.droplet.stopped.append((c.body["Image"], self.droplet.clock.seconds))
         c.state, c.exit_code, c.stopped_by_hand = "exited", 143, True
         self.droplet.clock.seconds += 1
         c.finished_at = "%09.1f" % self.droplet.clock.seconds
@@ -295,7 +326,7 @@ class Engine:
         if c.state != "running":
             raise ServiceError("Container %s is not running" % c.name)
         self.droplet.asked.append((c.body["Image"], command, stdin))
-        return self.droplet.says
+        return (self.droplet.obey and self.droplet.obey(c, command)) or self.droplet.says
 
     def wait(self, container_id, timeout):
         c = self._containers()[container_id]
@@ -350,8 +381,20 @@ class Host:
     def mount_changes(self, mounts, apply):
         return []
 
+    def damaged(self, spec, files):
+        return self.droplet.damaged
+
+    def repair(self, spec, image_id, declaration, files, owner):
+        self.droplet.damaged = []
+
     def read_file(self, spec, path):
         return None
+
+    def after_start_due(self):
+        return self.droplet.due
+
+    def set_after_start_due(self, due):
+        self.droplet.due = due
 
     def read_upstream(self):
         return self.droplet.file
@@ -389,7 +432,7 @@ class Prober:
     def check(self, container, declaration=None):
         self.droplet.judged.append((container.name, declaration))
         seen = self.droplet.containers[container.id]
-        good = seen.state == "running" and seen.body["Image"] not in self.droplet.unwell
+        good = seen.state == "running" and not {seen.body["Image"], seen.image_id} & self.droplet.unwell
         return [Answer("liveness", good, "fake")]
 
 

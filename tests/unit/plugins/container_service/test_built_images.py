@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import Service
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.plan import would_change
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.model import Service
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.plan import would_change
 
 from . import fakes
 

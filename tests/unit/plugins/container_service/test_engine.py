@@ -14,10 +14,10 @@ import time
 import docker
 import pytest
 import requests
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service import engine as engine_module
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.engine import Engine
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import ServiceError
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.probes import Prober
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service import engine as engine_module
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.engine import Engine
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.model import ServiceError
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.probes import Prober
 from urllib3.exceptions import ProtocolError
 
 
@@ -169,6 +169,12 @@ class Handler(socketserver.StreamRequestHandler):
             answers[path] = (409, {"message": self.server.refusal}) if self.server.refuses() else (200, {"Warnings": None})
         if "/rename" in path:
             answers[path] = (204, None)
+        if path == "/distribution/h2non/imaginary:1.2.4/json":
+            answers[path] = (200, {"Descriptor": {"digest": "sha256:1"}})
+        if path == "/distribution/r.example.org:5000/redis:8/json":
+            answers[path] = (403, {"message": "errors: denied"})
+        if path.startswith("/images/sha256:2/tag"):
+            answers[path] = (201, None)
         if path in answers:
             status, document = answers[path]
             content = json.dumps(document).encode()
@@ -301,3 +307,23 @@ def test_what_a_probe_command_says_is_an_answer(fake):
     assert [str(answer) for answer in prober.check(Container)] == ["ready: bad, exit 2: no response"]
     fake.parts, fake.pause = [b"", b""], 5
     assert [str(answer) for answer in prober.check(Container)] == ["ready: bad, The command 'ask' did not end within 0.2 s."]
+
+
+def test_a_registry_is_asked_through_the_engine(fake):
+    assert fake.engine.registry_digest("h2non/imaginary:1.2.4") == "sha256:1"
+    with pytest.raises(ServiceError, match="The registry of r.example.org:5000/redis:8 cannot be asked: errors: denied"):
+        fake.engine.registry_digest("r.example.org:5000/redis:8")
+
+
+def test_a_registry_that_does_not_answer(tmp_path, monkeypatch):
+    monkeypatch.setattr(engine_module, "REGISTRY_TIMEOUT", 0.1)
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / "silent.sock"))
+        silent.listen()
+        with pytest.raises(ServiceError, match="The registry of redis:8 does not answer"):
+            Engine(str(tmp_path / "silent.sock")).registry_digest("redis:8")
+
+
+def test_an_image_gets_a_name(fake):
+    fake.engine.tag("sha256:2", "r.example.org:5000/redis:8")
+    assert fake.asked["/images/sha256:2/tag?repo=r.example.org%3A5000%2Fredis&tag=8"] == ("POST", None)

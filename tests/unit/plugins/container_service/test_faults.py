@@ -11,7 +11,7 @@ import sys
 import time
 
 import pytest
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service import faults
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service import faults
 
 PROGRAM = "import runpy, sys; reached = runpy.run_path(sys.argv[1])['of']('api'); reached('write'); print('went on')"
 

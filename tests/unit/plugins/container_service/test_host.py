@@ -10,11 +10,11 @@ import sys
 import time
 
 import pytest
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service import host, model
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.engine import Engine, EngineMissing
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import Service, ServiceError
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.plan import Before, difference, would_change
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.release import Release
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service import host, model
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.engine import Engine, EngineMissing
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.model import Service, ServiceError
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.plan import Before, difference, would_change
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.release import Release
 
 from . import fakes
 
@@ -78,6 +78,48 @@ def test_release_folder(tmp_path):
     assert os.listdir(droplet.folder("abc")) == ["release.json"]
     droplet.remove_release("abc")
     assert droplet.releases() == {}
+
+
+def test_a_damaged_file_wants_no_image(tmp_path):
+    droplet = host.Host("web", str(tmp_path))
+    for reference in ("app:1", "app:2", "app:3"):
+        droplet.want_image(reference)
+    for reference, content in (("app:1", b""), ("app:2", bytes(5))):
+        with open(droplet._wanted_path(reference), "wb") as file:
+            file.write(content)
+    assert droplet.wanted_images(time.time()) == ["app:3"]
+
+
+DAMAGE = {
+    "empty": lambda text: b"",
+    "zeroes": lambda text: b"\0" * len(text),
+    "half": lambda text: text[: len(text) // 2],
+    "zeroes at the end": lambda text: text[:5] + b"\0" * 9,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_damaged_files_of_a_release_are_found_and_repaired(tmp_path, damage):
+    droplet, owner = host.Host("web", str(tmp_path / "state")), (os.getuid(), os.getgid())
+    files = [{"path": "/etc/%s" % name, "content": "content of %s\r\n" % name, "mode": "0440"} for name in "abc"]
+    whole = ("abc", "sha256:1", {"retain": 2}, files, owner)
+    droplet.write_release(*whole)
+    assert droplet.damaged("abc", files) == []
+    folder = tmp_path / "state" / "services" / "web" / "abc"
+    for name in ("release.json", "etc__a"):
+        (folder / name).write_bytes(damage((folder / name).read_bytes()))
+    (folder / "etc__b").unlink()
+    # Nobody stumbles over it meanwhile.
+    assert droplet.releases() == {"abc": None} and droplet.declaration("abc") is None
+    mounted, untouched = os.stat(folder / "etc__a").st_ino, os.stat(folder / "etc__c")
+    assert droplet.damaged("abc", files) == ["release.json", "/etc/a", "/etc/b"]
+    droplet.repair(*whole)
+    assert droplet.damaged("abc", files) == []
+    assert droplet.releases() == {"abc": "sha256:1"} and droplet.declaration("abc") == {"retain": 2}
+    assert (folder / "etc__a").read_bytes() == b"content of a\r\n"
+    # A container that runs has the very file mounted, not what is at its path.
+    assert os.stat(folder / "etc__a").st_ino == mounted and os.stat(folder / "etc__c") == untouched
+    assert stat.S_IMODE(os.stat(folder / "etc__b").st_mode) == 0o440
 
 
 def test_upstream_file(tmp_path, monkeypatch):
@@ -171,3 +213,13 @@ def test_difference_of_a_change():
     diff = difference(release.service, Before(release), release.image_id)
     assert '"MODE": "one"' in diff["before"] and '"MODE": "two"' in diff["after"]
     assert "content changed" in diff["after"] and "canary" not in str(diff)
+
+
+def test_that_after_start_is_due_outlives_the_run(tmp_path):
+    found = host.Host("web", str(tmp_path))
+    (tmp_path / "container_service").mkdir()
+    assert not found.after_start_due()
+    for due in (True, True, False, False):
+        found.set_after_start_due(due)
+        assert host.Host("web", str(tmp_path)).after_start_due() == due
+    assert not list((tmp_path / "container_service").iterdir())

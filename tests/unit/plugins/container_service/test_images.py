@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 
 import pytest
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service import host
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import ServiceError, repository
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service import host
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.model import ServiceError, repository
 from ansible_collections.litefarm.platform.plugins.modules import image_pull
 
 from . import fakes

@@ -8,8 +8,8 @@ from __future__ import annotations
 import time
 
 import pytest
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service import info
-from ansible_collections.litefarm.platform.plugins.module_utils.ledger import moment
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service import info
+from ansible_collections.litefarm.platform.plugins.module_utils._ledger import moment
 
 from . import fakes
 from .test_protocol import FORWARD, NAMES, UNDO, droplet_with_history, kill_after, killed_in_undo, seen

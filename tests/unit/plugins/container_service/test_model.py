@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service import model
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service import model
 
 from . import fakes
 
@@ -54,8 +54,8 @@ CHANGES = {
     "stop_timeout": 1,
     "update": "rolling",
 }
-NO_CHANGES = {"name", "state", "probes", "healthy_after", "probe_interval", "start_timeout", "settle", "drain_timeout", "drain_quiet"}
-NO_CHANGES |= {"one_shots", "reconcile", "upstream", "retain"}
+NO_CHANGES = {"name", "state", "probes", "success_threshold", "probe_interval", "start_timeout", "settle", "drain_timeout", "drain_quiet"}
+NO_CHANGES |= {"init_commands", "reconcile", "before_stop", "after_start", "upstream", "retain"}
 
 
 def test_every_parameter_either_makes_another_container_or_does_not():

@@ -9,9 +9,9 @@ import http.server
 import threading
 
 import pytest
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.engine import Container, Details
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import Service
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.probes import Prober
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.engine import Container, Details
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.model import Service
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.probes import Prober
 
 from . import fakes
 

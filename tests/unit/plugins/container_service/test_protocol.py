@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import ServiceError
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.model import ServiceError
 
 from . import fakes
 from .protocol import tables

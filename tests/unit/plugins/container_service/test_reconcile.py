@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.engine import EngineMissing
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import ServiceError
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.plan import would_change, would_reconcile
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.engine import EngineMissing
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.model import ServiceError
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.plan import would_change, would_reconcile
 
 from . import fakes
 

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import ServiceError
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.model import ServiceError
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.plan import would_change
 
 from . import fakes
 
@@ -15,6 +16,12 @@ def fails(droplet, update, image, **more):
     with pytest.raises(ServiceError) as failure:
         fakes.run(droplet, update, image, **more)
     return failure.value
+
+
+def succeeds_without_refusals(droplet, image):
+    droplet.refuses.clear()
+    fakes.run(droplet, "rolling", image)
+    assert droplet.serving() == image and droplet.running() == ["web"]
 
 
 @BOTH
@@ -82,9 +89,7 @@ def test_new_one_stays_if_it_is_unknown_whom_nginx_asks():
     error = fails(droplet, "rolling", "new:1")
     assert "Going back failed too" in error.message
     assert sorted(droplet.running()) == ["web", "web.next"]
-    droplet.refuses.clear()
-    fakes.run(droplet, "rolling", "new:1")
-    assert droplet.serving() == "new:1" and droplet.running() == ["web"]
+    succeeds_without_refusals(droplet, "new:1")
 
 
 def test_a_reload_that_does_not_take_effect_leaves_the_old_one_serving_and_the_file_as_nginx_has_it():
@@ -97,9 +102,7 @@ def test_a_reload_that_does_not_take_effect_leaves_the_old_one_serving_and_the_f
         assert "reload says no\nexplain says no" in error.message
         assert (droplet.file, droplet.serving()) == (before, "good:1")
         assert "web" in droplet.running() and droplet.named("web.previous.1") is None
-    droplet.refuses.clear()
-    fakes.run(droplet, "rolling", "new:1")
-    assert droplet.serving() == "new:1" and droplet.running() == ["web"]
+    succeeds_without_refusals(droplet, "new:1")
 
 
 def test_a_refused_file_does_not_remove_what_nginx_may_have_loaded_in_an_earlier_run():
@@ -245,7 +248,7 @@ def test_stopped_current_release_is_started(update):
     fakes.run(droplet, update, "good:1")
     fakes.Engine(droplet).stop(droplet.named("web").id, 1)
     made = fakes.run(droplet, update, "good:1")
-    assert made.changed and made.one_shots == [] and droplet.serving() == "good:1"
+    assert made.changed and made.init_commands == [] and droplet.serving() == "good:1"
     assert not fakes.run(droplet, update, "good:1").changed
 
 
@@ -257,6 +260,40 @@ def test_current_release_that_does_not_answer_is_reported_and_left_alone(update)
     error = fails(droplet, update, "good:1")
     assert "was not healthy" in error.message and "nothing was removed" in error.message
     assert droplet.running() == ["web"]
+
+
+@BOTH
+@pytest.mark.parametrize("operation", ["present", "stage"])
+def test_damaged_files_of_a_healthy_release_are_repaired_without_a_restart(update, operation):
+    droplet = fakes.Droplet(update == "rolling")
+    fakes.run(droplet, update, "good:1")
+    before, droplet.damaged = vars(droplet.named("web")).copy(), ["release.json", "/etc/a"]
+    assert would_change(fakes.release(droplet, update, "good:1"))[0] and droplet.damaged
+    made = fakes.release(droplet, update, "good:1")
+    for change in ("start", "stop", "remove", "create", "set_policy"):
+        setattr(made.engine, change, None)
+    getattr(made, operation)()
+    assert made.changed and droplet.damaged == [] and vars(droplet.named("web")) == before
+    assert not fakes.run(droplet, update, "good:1", operation).changed
+
+
+@BOTH
+def test_a_release_that_failed_for_want_of_its_files_is_started_again_when_they_are_repaired(update):
+    droplet = fakes.Droplet(update == "rolling")
+    fakes.run(droplet, update, "good:1")
+    first, droplet.damaged = droplet.named("web").id, ["/etc/a"]
+    droplet.unwell.add("good:1")
+    made, started = fakes.release(droplet, update, "good:1"), []
+
+    def start(container_id):
+        started.append(container_id)
+        droplet.unwell.clear()
+        fakes.Engine.start(made.engine, container_id)
+
+    made.engine.start = start
+    made.present()
+    assert made.changed and started == [first] and droplet.serving() == "good:1"
+    assert not fakes.run(droplet, update, "good:1").changed
 
 
 @BOTH
@@ -383,24 +420,24 @@ def test_images_that_somebody_else_uses_stay():
     assert droplet.removed_images == []
 
 
-def test_one_shot_left_running_is_waited_for_not_repeated():
+def test_init_command_left_running_is_waited_for_not_repeated():
     droplet = fakes.Droplet(False)
     made = fakes.release(droplet, "recreate", "new:1")
     made.resolve()
     engine = fakes.Engine(droplet)
-    shot = made.params["one_shots"][0]
-    left = engine.create("web.shot.migrate", made.service.one_shot_body(shot, made.image_id, "/x"))
+    shot = made.params["init_commands"][0]
+    left = engine.create("web.shot.migrate", made.service.init_command_body(shot, made.image_id, "/x"))
     droplet.containers[left].state = "running"
     made.present()
-    assert droplet.ran_shots == [] and made.one_shots[0]["exit_code"] == 0
+    assert droplet.ran_shots == [] and made.init_commands[0]["exit_code"] == 0
 
 
-def test_one_shot_left_by_another_release_is_removed():
+def test_init_command_left_by_another_release_is_removed():
     droplet = fakes.Droplet(False)
     other = fakes.release(droplet, "recreate", "other:1")
     other.resolve()
     engine = fakes.Engine(droplet)
-    left = engine.create("web.shot.migrate", other.service.one_shot_body(other.params["one_shots"][0], other.image_id, "/x"))
+    left = engine.create("web.shot.migrate", other.service.init_command_body(other.params["init_commands"][0], other.image_id, "/x"))
     droplet.containers[left].state = "running"
     fakes.run(droplet, "recreate", "new:1")
     assert droplet.ran_shots == ["new:1"] and len(droplet.containers) == 1
@@ -443,7 +480,7 @@ def test_quiet_time_before_the_last_look_counts():
     droplet = fakes.Droplet(True)
     fakes.run(droplet, "rolling", "a:1")
     began = droplet.clock.monotonic()
-    fakes.run(droplet, "rolling", "b:1", healthy_after=1, settle=5, drain_quiet=3)
+    fakes.run(droplet, "rolling", "b:1", success_threshold=1, settle=5, drain_quiet=3)
     assert droplet.clock.monotonic() - began < 5 + 2
 
 
@@ -503,6 +540,89 @@ def test_a_crash_between_two_phases_is_not_forgotten(update):
     assert droplet.serving() == "a:1" and droplet.running() == ["web"]
 
 
+def out_of_memory(droplet, names, back_after=4):
+    """While the new release settles, memory runs out once in these containers; they answer again after some seconds."""
+    began = []
+
+    def watcher():
+        if droplet.loaded[:1] != [15001]:
+            return
+        began.append(droplet.clock.monotonic())
+        for name in names if len(began) == 1 else []:
+            droplet.named(name).run_out_of_memory()
+        for container in droplet.containers.values():
+            if container.state == "restarting" and droplet.clock.monotonic() - began[0] >= back_after:
+                container.state = "running"
+
+    droplet.clock.at_sleep.append(watcher)
+
+
+@pytest.mark.parametrize("names", [["web"], ["web", "web.next"]])
+def test_memory_that_runs_out_in_the_old_one_does_not_count_against_the_new_one(names):
+    """The same requests reach both while the release switches: where they kill both, it is not the release that is bad."""
+    droplet = fakes.Droplet(True)
+    fakes.run(droplet, "rolling", "a:1")
+    out_of_memory(droplet, names)
+    made = fakes.run(droplet, "rolling", "b:1")
+    assert droplet.serving() == "b:1" and droplet.running() == ["web"]
+    assert [bool("ran out of memory" in warning and "512 MB" in warning) for warning in made.warnings] == [True] * (len(names) - 1)
+
+
+@pytest.mark.parametrize("operation", ["settle", "commit"])
+def test_memory_that_ran_out_in_both_between_two_phases_does_not_count_either(operation):
+    droplet = fakes.Droplet(True)
+    fakes.run(droplet, "rolling", "a:1")
+    fakes.run(droplet, "rolling", "b:1", operation="stage")
+    fakes.run(droplet, "rolling", "b:1", operation="switch")
+    for name in ("web", "web.next"):
+        droplet.named(name).run_out_of_memory()
+        droplet.named(name).state = "running"
+    fakes.run(droplet, "rolling", "b:1", operation=operation)
+    assert droplet.serving() == "b:1"
+
+
+def test_the_engine_may_tell_late_why_both_have_ended():
+    droplet = fakes.Droplet(True)
+    fakes.run(droplet, "rolling", "a:1")
+    out_of_memory(droplet, ["web", "web.next"])
+    told = []
+
+    def later():
+        # Not known when they have just ended.
+        for container in droplet.containers.values():
+            if container.restarts:
+                told.append(droplet.clock.monotonic())
+                container.deaths = ([137], told[-1] - told[0] >= 0.3)
+
+    droplet.clock.at_sleep.append(later)
+    fakes.run(droplet, "rolling", "b:1")
+    assert droplet.serving() == "b:1"
+
+
+def test_a_new_one_alone_that_runs_out_of_memory_goes_back():
+    droplet = fakes.Droplet(True)
+    fakes.run(droplet, "rolling", "a:1")
+    out_of_memory(droplet, ["web.next"])
+    assert "does not stay up" in fails(droplet, "rolling", "b:1").message
+    assert droplet.serving() == "a:1"
+
+
+def test_a_new_one_that_also_ends_by_itself_goes_back():
+    droplet = fakes.Droplet(True)
+    fakes.run(droplet, "rolling", "a:1")
+    out_of_memory(droplet, ["web", "web.next"])
+    droplet.clock.at_sleep.append(lambda: [c.deaths[0].append(1) for c in droplet.containers.values() if c.name == "web.next" and c.restarts])
+    assert "does not stay up" in fails(droplet, "rolling", "b:1").message
+    assert droplet.serving() == "a:1"
+
+
+def test_a_new_one_that_does_not_come_back_after_its_memory_ran_out_goes_back():
+    droplet = fakes.Droplet(True)
+    fakes.run(droplet, "rolling", "a:1")
+    out_of_memory(droplet, ["web", "web.next"], back_after=60)
+    assert "stopped answering" in fails(droplet, "rolling", "b:1").message
+
+
 @BOTH
 def test_settle_before_switch_is_refused(update):
     droplet = fakes.Droplet(update == "rolling")
@@ -512,13 +632,13 @@ def test_settle_before_switch_is_refused(update):
     assert droplet.serving() == "a:1"
 
 
-def test_one_shots_alone_touch_no_container():
+def test_init_commands_alone_touch_no_container():
     droplet = fakes.Droplet(True)
     fakes.run(droplet, "rolling", "a:1")
-    shot = dict(fakes.parameters("rolling", "b:1")["one_shots"][0], keep_output=True)
-    made = fakes.run(droplet, "rolling", "b:1", operation="run", one_shots=[shot])
+    shot = dict(fakes.parameters("rolling", "b:1")["init_commands"][0], keep_output=True)
+    made = fakes.run(droplet, "rolling", "b:1", operation="run", init_commands=[shot])
     assert made.phase == "ran" and droplet.ran_shots[-1] == "b:1" and droplet.running() == ["web"] and droplet.serving() == "a:1"
-    assert droplet.kept == [("web.migrate", ["the log of b:1"])] and made.one_shots[0]["file"] == "/outputs/web.migrate"
+    assert droplet.kept == [("web.migrate", ["the log of b:1"])] and made.init_commands[0]["file"] == "/outputs/web.migrate"
     fakes.run(droplet, "rolling", "a:1")
     assert [folder["files"] for folder in droplet.folders.values()] == [[], []]
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service import model, staged
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service import model, staged
 
 from . import fakes
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service import staged
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import Service
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service import staged
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.model import Service
 from ansible_collections.litefarm.platform.plugins.modules import container_service
 
 # One of each shape that the roles declare, as they write it.
@@ -32,7 +32,7 @@ DECLARATIONS = {
         "memory_mb": 1024,
         "cpus": 1.5,
         "pids_limit": 256,
-        "one_shots": [{"name": "migrate", "command": ["node", "migrate.js"], "keep_output": True}],
+        "init_commands": [{"name": "migrate", "command": ["node", "migrate.js"], "keep_output": True}],
         "probes": [{"name": "alive", "kind": "http", "port": 5000, "contains": "OK"}],
         "upstream": {"name": "api", "stream_source": "127.0.0.2"},
     },
@@ -107,12 +107,20 @@ def test_earlier_versions_find_what_they_read_in_a_declaration():
     assert kept["upstream"]["directory"] == "/etc/nginx/upstreams.d" and kept["upstream"]["stream_source"] == "127.0.0.2"
     assert kept["upstream"]["validate"] == ["nginx", "-t"] and kept["upstream"]["reload"] == ["systemctl", "reload", "nginx"]
     assert kept["probes"][0]["headers"] == {} and kept["probes"][0]["contains"] == "OK"
+    assert kept["healthy_after"] == 3 and "success_threshold" not in kept
     assert declared("postgres").declaration()["upstream"] is None
 
 
 def test_a_declaration_of_an_earlier_version_is_carried_on():
     """A release that was staged before the upgrade has options that are gone."""
     gone = {"pull": "missing", "capabilities": [], "read_only": True, "network": "litefarm", "log_max_mb": 10, "log_files": 3, "labels": {}}
-    earlier = dict(declared("api").declaration(), **gone, lock_timeout=60, state_directory="/var/lib/litefarm")
+    earlier = dict(declared("api").declaration(), **gone, lock_timeout=60, state_directory="/var/lib/litefarm", healthy_after=2)
     service = staged.declared("api", "abc", earlier, "settle")
     assert service.problems() == [] and service.declaration()["upstream"] == earlier["upstream"]
+    assert service.params["success_threshold"] == 2 and service.declaration()["healthy_after"] == 2
+
+
+def test_an_init_command_of_an_earlier_version_is_found():
+    """An interrupted run may have left its container, which is found by its label and its name."""
+    service = declared("api")
+    assert service.init_command_body({"command": ["x"], "env": {}, "mounts": []}, "id", "/folder")["Labels"]["litefarm.platform.one_shot"] == "api"

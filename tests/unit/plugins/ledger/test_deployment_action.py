@@ -10,19 +10,14 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
 from ansible_collections.litefarm.platform.plugins.action import deployment
 
-PLAY = """
-- hosts: localhost
-  connection: local
-  gather_facts: false
-  vars:
-    ansible_python_interpreter: "{{ lookup('env', 'TEST_PYTHON') }}"
-  tasks:
+from tests.support.playbooks import LocalPlay
+
+PLAY = """  tasks:
     - name: locked
       litefarm.platform.deployment: {state: locked, run: "{{ token }}", what: "deploy {{ token }}", directory: "{{ folder }}", plan: {kind: deploy}}
     - name: held
@@ -142,23 +137,14 @@ def test_the_command_names_this_environment(monkeypatch, repo, tmp_path):
 
 
 class Runs:
-    def __init__(self, folder, repo):
+    def __init__(self, folder):
         self.folder = folder / "ledger"
-        (folder / "play.yml").write_text(PLAY)
-        self.command = [sys.executable, "-m", "ansible", "playbook", "-i", "localhost,", str(folder / "play.yml"), "-e", "folder=%s" % self.folder]
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
-        self.environment = dict(
-            inherited,
-            ANSIBLE_CONFIG=str(repo / "ansible.cfg"),
-            ANSIBLE_COLLECTIONS_PATH=str(repo / "collections"),
-            ANSIBLE_LOCAL_TEMP=str(folder / "tmp"),
-            TEST_PYTHON=sys.executable,
-        )
+        self.play = LocalPlay(folder, PLAY)
 
     def start(self, token, **variables):
-        extra = [word for name, value in {"token": token, **variables}.items() for word in ("-e", "%s=%s" % (name, value))]
+        extra = [word for name, value in {"folder": self.folder, "token": token, **variables}.items() for word in ("-e", "%s=%s" % (name, value))]
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        return subprocess.Popen([*self.command, *extra], env=self.environment, text=True, start_new_session=True, **pipes)
+        return subprocess.Popen([*self.play.command, *extra], env=self.play.environment, text=True, start_new_session=True, **pipes)
 
     def run(self, token, **variables):
         process = self.start(token, **variables)
@@ -175,8 +161,8 @@ class Runs:
         return [json.loads(line) for line in (self.folder / "history.jsonl").read_text().splitlines()]
 
 
-def test_a_living_run_keeps_its_lock_and_a_killed_one_does_not(tmp_path, repo):
-    runs = Runs(tmp_path, repo)
+def test_a_living_run_keeps_its_lock_and_a_killed_one_does_not(tmp_path):
+    runs = Runs(tmp_path)
     first = runs.start("first", seconds=120, litefarm_operator="anna")
     try:
         limit = time.monotonic() + 30

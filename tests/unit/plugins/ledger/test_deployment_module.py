@@ -15,7 +15,7 @@ import time
 
 import pytest
 import yaml
-from ansible_collections.litefarm.platform.plugins.module_utils import ledger
+from ansible_collections.litefarm.platform.plugins.module_utils import _ledger as ledger
 from ansible_collections.litefarm.platform.plugins.modules import deployment
 
 REPO = pathlib.Path(__file__).resolve().parents[4]

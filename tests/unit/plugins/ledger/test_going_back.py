@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.litefarm.platform.plugins.module_utils.ledger import (
+from ansible_collections.litefarm.platform.plugins.module_utils._ledger import (
     LedgerError, complete, failed, last_good, name_of, partial, planned, present_release, refusal, releases_of, rollback_target, side_by_side, taken_back,
 )  # fmt: skip
 
@@ -116,7 +116,7 @@ def test_the_refusal_of_an_older_release_says_who_and_when_and_the_ways_on():
     assert refusal("site", release("a"), records) == (
         "vb (bbbbbbb) has run since 2026-11-24T20:00:00Z (deploy by anna), and va (aaaaaaa) is an older release of this environment, so this checkout may "
         "have older settings too: get the team's newest checkout, or set litefarm_version to vb. To go back on purpose, run playbooks/rollback.yml -e "
-        "to=va, or give -e force=true."
+        "litefarm_to=va, or give -e litefarm_force=true."
     )
 
 
@@ -162,13 +162,14 @@ def test_the_target(text, wanted, force, expected):
         ("", None, False, "There is nothing to go back to: the history of this environment has no release that ended well."),
         (">a!", "va", True, "There is nothing to go back to: the history of this environment has no release that ended well."),
         (">a a=", None, False, "There is nothing to go back to: va (aaaaaaa) is the only release that all of this environment has run."),
-        (">a a>b a<b", None, False, "Every earlier release has failed or was taken back (vb (bbbbbbb) was taken back): name one with -e to=VERSION -e force=true if it has to be."),
+        (">a a>b a<b", None, False, "There is no earlier release to go back to: va (aaaaaaa) runs now, and vb (bbbbbbb) was taken back. If it has to be one of the others, name it with -e litefarm_to=VERSION -e litefarm_force=true."),
+        (">a a>b b>c b<c b=! a<b", None, False, "There is no earlier release to go back to: va (aaaaaaa) runs now, and vb (bbbbbbb) was taken back, vc (ccccccc) was taken back. If it has to be one of the others, name it with -e litefarm_to=VERSION -e litefarm_force=true."),
         (">a a>b b>c", "vz", False, "There is no release vz in the history of this environment: there are vb (bbbbbbb), va (aaaaaaa)."),
         # Less than seven digits are no commit.
         (">a a>b", "a" * 6, False, "There is no release aaaaaa in the history of this environment: there are va (aaaaaaa)."),
         (">a", "vz", False, "There is no release vz in the history of this environment: there is no other one than va (aaaaaaa), which runs now."),
         (">a a>b", "vb", True, "vb (bbbbbbb) is what runs now: name another release (va (aaaaaaa))."),
-        (">a a>b a<b", "vb", False, "vb (bbbbbbb) was taken back: give -e force=true if it has to be this one."),
+        (">a a>b a<b", "vb", False, "vb (bbbbbbb) was taken back: give -e litefarm_force=true if it has to be this one."),
 
     ],
 )

@@ -11,8 +11,8 @@ import os
 import stat
 
 import pytest
-from ansible_collections.litefarm.platform.plugins.module_utils import ledger
-from ansible_collections.litefarm.platform.plugins.module_utils.ledger import Held, Ledger, LedgerError
+from ansible_collections.litefarm.platform.plugins.module_utils import _ledger as ledger
+from ansible_collections.litefarm.platform.plugins.module_utils._ledger import Held, Ledger, LedgerError
 
 START = ledger.moment("2026-07-01T10:00:00Z")
 ANNA = {"who": "anna", "node": "desk", "machine": "m1", "boot": "b1", "pid": 7, "start": "70"}
@@ -254,6 +254,45 @@ def test_a_torn_line_is_ignored_and_repaired_by_the_next_record(book):
             assert all(json.loads(line) for line in file.read().splitlines())
 
 
+def test_zeroes_behind_the_last_record_cost_none_and_are_removed_by_the_next(book):
+    for run in ("a", "b"):
+        book.record({"kind": "deploy", "result": "ok", "run": run})
+    assert book.damage() is None
+    with open(book.history_path, "rb") as file:
+        content = file.read()
+    for tail in (bytes(4096), content[:20] + bytes(4096), bytes(10) + b"\n"):
+        with open(book.history_path, "wb") as file:
+            file.write(content + tail)
+        assert [each["run"] for each in book.history()] == ["a", "b"]
+        assert "has zeroes in place of records: bring it back with `sudo litefarm-restore-files history --replace`" in book.damage()
+        book.record({"kind": "deploy", "result": "ok", "run": "c"})
+        assert [each["run"] for each in book.history()] == ["a", "b", "c"]
+        assert tail.endswith(b"\n") or book.damage() is None
+
+
+@pytest.mark.parametrize("damage", [lambda text: b"", lambda text: bytes(len(text)), lambda text: text[: len(text) // 2]])
+def test_damaged_files_refuse_no_run_for_ever(book, clock, damage):
+    book.take("first", "deploy of v1", ANNA)
+    book.give_back("first", {"kind": "deploy", "result": "ok", "run": "first"})
+    number = book.take("second", "deploy of v2", ANNA)[0]["number"]
+    for path in (book.lock_path, book.history_path, book.number_path):
+        with open(path, "rb") as file:
+            content = file.read()
+        with open(path, "wb") as file:
+            file.write(damage(content))
+        os.utime(path, (clock.now, clock.now))
+    with pytest.raises(ledger.Held) as held:
+        book.take("third", "deploy of v3", BEN)
+    assert "because %s cannot be read" % book.lock_path in str(held.value) and "break it with" in str(held.value)
+    # At the latest when it expires.
+    clock.now += 3601
+    lock, replaced = book.take("third", "deploy of v3", BEN)
+    assert lock["number"] > number and replaced["why"] == ledger.EXPIRED
+    assert book.lock()["run"] == "third"
+    book.give_back("third", {"kind": "deploy", "result": "ok", "run": "third"})
+    assert [each["run"] for each in book.history()][-1] == "third"
+
+
 def test_lines_that_are_no_records_are_left_alone_and_not_returned(book):
     book.record({"kind": "deploy", "result": "ok", "run": "a"})
     with open(book.history_path, "a", encoding="utf-8") as file:
@@ -371,7 +410,7 @@ def released(book, *releases):
 
 def test_a_release_that_a_newer_one_has_replaced_gets_no_lock(book):
     released(book, V1, V2)
-    with pytest.raises(LedgerError, match=r"^Nothing was changed\. v2 \(2222222\) has run since .*rollback\.yml -e to=v1, or give -e force=true\.$"):
+    with pytest.raises(LedgerError, match=r"^Nothing was changed\. v2 \(2222222\) has run since .*rollback\.yml -e litefarm_to=v1, or give -e litefarm_force=true\.$"):
         taken(book, plan={"kind": "site", "to": V1})
     assert book.lock() is None and not os.path.exists(book.number_path)
     assert taken(book, plan={"kind": "site", "to": V1}, force=True)[0]["run"] == "a"

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 
 import pytest
-from ansible_collections.litefarm.platform.plugins.module_utils.ledger import Ledger
+from ansible_collections.litefarm.platform.plugins.module_utils._ledger import Ledger
 
 from tests.support.playbooks import REPO, Environment
 
@@ -24,6 +25,10 @@ REFUSE = "      litefarm.platform.refuse_runs:\n"
 def fixture_environment(tmp_path):
     environment = Environment(tmp_path / "inventory")
     environment.book = Ledger(str(tmp_path / "deployment"))
+    # Beside the playbooks that play() writes, and where these look for a role's files.
+    for folder in ("group_vars", "vars"):
+        shutil.copytree(REPO / "playbooks" / folder, tmp_path / "playbooks" / folder)
+    (tmp_path / "roles").symlink_to(REPO / "roles")
     return environment
 
 
@@ -31,7 +36,7 @@ def play(environment, name, *options):
     """The playbook, with a folder of the test instead of the droplet's: that one is nobody's to choose."""
     text = (REPO / "playbooks" / name).read_text()
     assert text.count(TASK) == 1
-    playbook = environment.folder.parent / name
+    playbook = environment.folder.parent / "playbooks" / name
     text = text.replace(TASK, "%s        directory: %s\n" % (TASK, environment.book.directory))
     playbook.write_text(text.replace(REFUSE, "%s        path: %s/run_number\n" % (REFUSE, environment.folder.parent)))
     process = environment.play(playbook, *options)
@@ -133,7 +138,7 @@ def test_status_and_verify_tell_of_maintenance(environment):
     process = environment.play("verify.yml", "-e", json.dumps({"verify_checks": checks}))
     assert process.returncode != 0
     told = " ".join(process.stdout.replace("''", "'").split())
-    assert "Maintenance is %s, so users are not served: end it with playbooks/maintenance.yml -e state=off. Nothing else failed." % said in told
+    assert "Maintenance is %s, so users are not served: end it with playbooks/maintenance.yml -e litefarm_state=off. Nothing else failed." % said in told
     (folder / "page.html").unlink()
     assert "Maintenance" not in play(environment, "status.yml")[1]
     assert environment.play("verify.yml", "-e", json.dumps({"verify_checks": checks})).returncode == 0

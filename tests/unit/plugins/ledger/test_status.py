@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.litefarm.platform.plugins.action import status
-from ansible_collections.litefarm.platform.plugins.module_utils import ledger
+from ansible_collections.litefarm.platform.plugins.module_utils import _ledger as ledger
 
 NOW = ledger.moment("2026-07-02T10:00:00Z")
 ORDER = ["api", "export_scheduler", "webapp", "postgres"]
@@ -61,6 +61,17 @@ def test_what_is_ill_is_said_with_its_probes():
     assert notes == ["api on app is not healthy: GET / 503; GET /ready refused", "webapp on app is not healthy: it is exited"]
 
 
+def test_restarts_of_the_last_hour_are_pointed_out():
+    looping = seen(restarts=40, restarts_last_hour=6, out_of_memory=0)
+    rows, notes = rows_of({"app": (["api"], {"services": {"api": looping}})})
+    assert rows[0]["state"] == "running, 40 restarts (6 in the last hour)"
+    assert notes == ["api on app was restarted 6 times in the last hour: docker logs --since 1h api says why."]
+    assert rows_of({"app": (["api"], {"services": {"api": {**looping, "out_of_memory": 6}}})})[1] == [
+        "api on app was restarted 6 times in the last hour: memory ran out 6 times, raise api_memory_mb."
+    ]
+    assert rows_of({"app": (["api"], {"services": {"api": seen(restarts=3, restarts_last_hour=0)}})})[1] == []
+
+
 def test_ages_are_of_the_droplets_own_clock():
     slow = {"services": {"api": seen()}, "now": "2026-07-02T08:10:00Z"}
     unknown = {"services": {"api": seen()}, "now": ""}
@@ -112,10 +123,10 @@ def test_a_service_that_is_not_seen_is_a_row(found, state, health, note):
 
 
 def test_a_droplet_without_services_is_a_row_only_if_it_is_ill():
-    assert rows_of({"edge": ([], {"services": {}, "engine": True})}) == ([], [])
-    rows, notes = rows_of({"edge": ([], {"unreachable": True, "msg": "x"})})
-    assert [(row["service"], row["where"], row["state"]) for row in rows] == [("-", "edge", "unreachable")]
-    assert notes == ["edge does not answer: x"]
+    assert rows_of({"other": ([], {"services": {}, "engine": True})}) == ([], [])
+    rows, notes = rows_of({"other": ([], {"unreachable": True, "msg": "x"})})
+    assert [(row["service"], row["where"], row["state"]) for row in rows] == [("-", "other", "unreachable")]
+    assert notes == ["other does not answer: x"]
 
 
 def test_two_releases_at_once_are_pointed_out():
@@ -165,7 +176,7 @@ def test_failed_releases_and_those_taken_back_are_named_apart():
     many = [line({"version": "w%d" % number, "commit": "%d" % number * 40}, "failed") for number in range(8)]
     assert status.release_lines(many).pop().endswith(": w7 (7777777), w6 (6666666), w5 (5555555), w4 (4444444), w3 (3333333) and 3 older ones.")
     # Also when the line that brought it is not kept any more.
-    taken = "Taken back, and released again only with -e force=true: v2 (bbbbbbb)."
+    taken = "Taken back, and released again only with -e litefarm_force=true: v2 (bbbbbbb)."
     assert status.release_lines([line(V1, kind="rollback", **{"from": V2})]) == [taken]
     # What was taken back and failed since needs force all the same, so it is named once.
     assert status.release_lines([line(V1, kind="rollback", **{"from": V2}), line(V2, "failed", **{"from": V1})]) == [taken]
@@ -226,6 +237,14 @@ def test_what_the_guard_says_is_a_line_in_its_colour(level, colour):
     assert lines[1:] == [("app: WAL has waited.", colour)]
 
 
+def test_a_disk_without_its_reserve_is_told():
+    problem = "The reserve file cannot be made."
+    assert archived({**GUARD, "reserve_problem": problem})[1:] == [("app: " + problem, "yellow")]
+    # Beside what the guard says of the archive, which may need an answer first.
+    late = {**GUARD, "level": "late", "message": "WAL has waited.", "reserve_problem": problem}
+    assert [line for line, _colour in archived(late)[1:]] == ["app: WAL has waited.", "app: " + problem]
+
+
 @pytest.mark.parametrize("guard", [None, {**GUARD, "age": 60}, {**GUARD, "age": None}])
 def test_a_guard_that_does_not_run_is_told(guard):
     (_line, (said, colour)) = archived(guard)
@@ -247,9 +266,96 @@ def test_backups_that_failed_are_told():
     assert lines[1:] == [("other: The last backup of files (redis) failed: its journal says why", "red")]
 
 
+def test_a_dump_that_failed_is_told():
+    failed = {"result": "failed", "age": 3 * 3600, "ok_age": 27 * 3600, "message": "no space left on device"}
+    dumps = {"app": failed, "new": {"result": "failed"}, "good": {"result": "ok", "age": 60}, "other": None}
+    assert status.dump_lines({**{host: {"dump": dump} for host, dump in dumps.items()}, "older": {}}) == [
+        ("app: The last dump of the database failed 3 h ago (the last good one is 27 h old): no space left on device", "red"),
+        ("new: The last dump of the database failed: journalctl -u litefarm-backup-postgres says why", "red"),
+    ]
+
+
 def test_replaced_data_are_told_until_a_person_removes_them():
     path = "/srv/litefarm/postgres/pgdata.before-"
     kept = [{"path": path + "20261124T101530Z", "bytes": (1200 << 20) + 1, "age": 3 * 86400}, {"path": path + "mine", "bytes": 0, "age": None}]
     assert status.replaced_lines({"app": {"replaced_data": kept}, "other": {"replaced_data": []}, "older": {}}) == [
         "app keeps data that restores have replaced: %s20261124T101530Z (1201 MB, 3 d old), %smine (0 MB). Remove what nobody needs." % (path, path)
     ]
+
+
+def test_a_repaired_log_of_redis_is_told_until_a_person_removes_the_copy():
+    copies = [{"path": "/srv/litefarm/redis/damaged/%s" % name, "bytes": size, "age": age} for name, size, age in (("a", 4096, 7200), ("b", 7, 60))]
+    assert status.repaired_lines({"app": {"repaired_logs": copies}, "other": {"repaired_logs": []}, "older": {}}) == [
+        "Redis on app: 4096 damaged bytes were cut from the end of its log 2 h ago (copy: /srv/litefarm/redis/damaged/a), "
+        "7 damaged bytes were cut from the end of its log 60 s ago (copy: /srv/litefarm/redis/damaged/b); remove the copy when nobody needs it."
+    ]
+
+
+def served(*names, **renewal):
+    return {"names": list(names), "renewal": {"failed": False, "age": 7200, **renewal}}
+
+
+def test_certificates_are_one_line():
+    app, api = ({"name": "%s.example.org" % name, "left": left * DAY, "lifetime": 90 * DAY} for name, left in (("app", 62), ("api", 23)))
+    found = {"app": {"certificates": served(app, api)}, "other": {"certificates": served({**app, "name": "images.example.org"})}, "third": {}}
+    line = "Certificates: app.example.org 62 days left, api.example.org 23 days left, images.example.org 62 days left."
+    assert status.certificate_lines(found) == [(line, None)]
+    assert status.certificate_lines({"app": {"certificates": None}, "older": {}}) == []
+
+
+def test_certificates_that_are_not_renewed_are_told():
+    late = {"name": "app.example.org", "left": 10 * DAY, "lifetime": 90 * DAY}
+    none = {"name": "api.example.org", "problem": "it has none yet"}
+    found = {"app": {"certificates": served(late, none, failed=True, message="Failed to renew certificate app with error: no such host")}}
+    assert status.certificate_lines(found) == [
+        ("Certificates: app.example.org 10 days left.", None),
+        ("app: The certificate of app.example.org is not renewed: journalctl -u certbot says why.", "red"),
+        ("app: api.example.org has no good certificate: it has none yet.", "red"),
+        ("app: The last renewal of certificates failed 2 h ago: Failed to renew certificate app with error: no such host", "red"),
+    ]
+    lines = status.certificate_lines({"app": {"certificates": served({**late, "left": 60 * DAY}, problem="certbot.timer is not active")}})
+    assert lines[1:] == [("app: Certificates are not renewed: certbot.timer is not active.", "red")]
+
+
+def test_a_droplet_that_does_not_run_what_is_declared_is_named():
+    different = ["litefarm-firewall.service: the kernel has no table inet litefarm, so its rules do not hold", "docker.service is failed"]
+    found = {"app": {"live": {"different": different, "unknown": []}}, "good": {"live": {"different": [], "unknown": ["base"]}}, "older": {}}
+    line = "app does not run what is declared: %s; %s: site.yml loads what is declared." % tuple(different)
+    assert status.live_lines(found) == [(line, "red")]
+
+
+def test_images_of_others_are_one_line():
+    redis = {"image": "redis:8", "age": 3 * DAY, "newer": False, "problem": ""}
+    pictures = {"image": "h2non/imaginary:1.2.4", "age": None, "newer": None, "problem": "The registry does not answer."}
+    pinned = {"image": "postgres@sha256:" + "1" * 64, "age": 40 * DAY, "newer": None, "problem": "its digest is fixed"}
+    assert status.image_lines({"one": {"third_party": {"redis": redis}}, "two": {"third_party": {"postgres": pinned}}, "three": {}}) == [
+        ("Images: redis:8 3 d old, postgres@sha256:111111111111 40 d old.", None)
+    ]
+    lines = status.image_lines({"one": {"third_party": {"redis": {**redis, "newer": True}, "imaginary": pictures}}})
+    assert lines == [
+        ("Images: redis:8 3 d old, imaginary:1.2.4 age unknown.", None),
+        ("one: The registry has a newer redis:8: site.yml -e litefarm_pull_images=true takes it.", "yellow"),
+        ("one: Whether there is a newer h2non/imaginary:1.2.4 is not known: The registry does not answer.", "yellow"),
+    ]
+    assert status.image_lines({"one": {"third_party": {}}, "older": {}}) == []
+
+
+def test_requests_that_wait_are_one_line():
+    api, pictures = {"working": 1, "waiting": 3, "refused": 0}, {"working": 4, "waiting": 0, "refused": None}
+    found = {"one": {"request_queues": {"error": None, "services": {"api": api}}}, "two": {"request_queues": {"error": None, "services": {"imaginary": pictures}}}}
+    assert status.queue_lines({**found, "three": {"request_queues": None}, "older": {}}) == [
+        ("Queues: api on one 1 at work, 3 waiting; imaginary on two 4 at work, 0 waiting.", None)
+    ]
+
+
+def test_requests_that_have_waited_in_vain_are_told():
+    found = {"working": 1, "waiting": 3, "refused": 2}
+    _all, (line, colour) = status.queue_lines({"one": {"request_queues": {"error": None, "services": {"api": found}}}})
+    assert line.startswith("one: 2 requests to api were refused in the last hour")
+    assert "api_memory_mb" in line
+    assert colour == "yellow"
+
+
+def test_a_haproxy_that_does_not_run_is_told():
+    (told,) = status.queue_lines({"one": {"request_queues": {"error": "HAProxy does not answer (x)", "services": {}}}})
+    assert told == ("one: HAProxy does not answer (x), so nothing bounds the requests: site.yml starts it.", "red")

@@ -9,11 +9,12 @@ answers.json has real answers of 2.45; its storage was a server that answers as 
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import re
 
 import pytest
-from ansible_collections.litefarm.platform.plugins.module_utils import postgres_archive
+from ansible_collections.litefarm.platform.plugins.module_utils import _postgres_archive as postgres_archive
 
 ANSWERS = json.loads((pathlib.Path(__file__).parent / "answers.json").read_text(encoding="utf-8"))["cases"]
 ANSWERS_2_55 = json.loads((pathlib.Path(__file__).parent / "answers_2_55.json").read_text(encoding="utf-8"))["cases"]
@@ -214,6 +215,30 @@ def test_status_files(tmp_path):
     }
     # A clock that was set back.
     assert postgres_archive.look(str(tmp_path), 990)["guard"]["age"] == 0
+
+
+def test_results_of_the_archive_before_a_new_encryption_key_do_not_count(tmp_path):
+    """The archive of the new key has none of those backups."""
+    (tmp_path / "spool").mkdir()
+    (tmp_path / "spool/created").write_text("s3/farm-backups/beta/postgres/0a1b2c3d/7312\n")
+    os.utime(tmp_path / "spool/created", (1000, 1000))
+    (tmp_path / "backup-full.json").write_text('{"time": 900, "result": "ok", "last_ok": 900}')
+    (tmp_path / "backup-verify.json").write_text('{"time": 800, "result": "failed", "last_ok": 100}')
+    (tmp_path / "backup-incr.json").write_text('{"time": 1005, "result": "failed", "last_ok": 950}')
+    failed = {"time": 1005, "result": "failed", "last_ok": 950, "age": 5, "ok_age": None}
+    assert postgres_archive.look(str(tmp_path), 1010)["results"] == {"incr": failed}
+    (tmp_path / "backup-full.json").write_text('{"time": 1000, "result": "ok", "last_ok": 1000}')
+    assert postgres_archive.look(str(tmp_path), 1010)["results"]["full"]["ok_age"] == 10
+
+
+def test_a_result_that_had_no_room_is_a_failure(tmp_path):
+    for name in ("backup-full.json", "guard.json"):
+        (tmp_path / name).write_text("")
+    os.utime(tmp_path / "backup-full.json", (900, 900))
+    failed = {"result": "failed", "message": "the disk has no room for its result", "age": 110, "ok_age": None}
+    assert postgres_archive.look(str(tmp_path), 1010) == {"guard": None, "results": {"full": failed}}
+    assert postgres_archive.look_at_files(str(tmp_path / "backup-full.json"), 1010) == {**failed, "tags": {}}
+    assert postgres_archive.read_result(str(tmp_path / "none")) is None
 
 
 def test_status_of_files(tmp_path):

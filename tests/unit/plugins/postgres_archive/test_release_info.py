@@ -44,6 +44,14 @@ def test_status_files_of_archive_and_files(tmp_path):
     assert 30 <= answer["file_backup"]["age"] < 60
 
 
+def test_the_result_of_the_last_dump(tmp_path):
+    path = tmp_path / "backup-dump.json"
+    assert (run(tmp_path)["dump"], run(tmp_path, dump=str(path))["dump"]) == (None, None)
+    path.write_text(json.dumps({"time": int(time.time()) - 30, "result": "failed", "message": "x", "last_ok": int(time.time()) - 90}))
+    found = run(tmp_path, dump=str(path))["dump"]
+    assert (found["result"], found["message"], 30 <= found["age"] < 60, 90 <= found["ok_age"] < 120) == ("failed", "x", True, True)
+
+
 def test_data_that_restores_have_replaced(tmp_path):
     wanted = {"data_directory": str(tmp_path / "postgres")}
     assert run(tmp_path)["replaced_data"] == run(tmp_path, **wanted)["replaced_data"] == []
@@ -56,3 +64,17 @@ def test_data_that_restores_have_replaced(tmp_path):
     assert all(100000 <= each["bytes"] < 200000 for each in found)
     assert [each["age"] is not None and 0 <= each["age"] - age < 60 for each, age in zip(found, ages.values(), strict=False)] == [True, True]
     assert found[-1]["age"] is None
+
+
+def test_copies_of_logs_that_redis_has_repaired(tmp_path):
+    folder = tmp_path / "damaged"
+    assert run(tmp_path)["repaired_logs"] == run(tmp_path, repaired_logs=str(folder))["repaired_logs"] == []
+    folder.mkdir()
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(time.time() - 7200))
+    # Another file of a person, and a copy that a killed start has not completed, are no repairs.
+    for name in ("notes", "20269999T999999Z-7-bytes.aof", ".%s-7-bytes.aof.part" % stamp, "%s-4096-bytes.aof" % stamp, "20260102T030405Z-9-bytes.aof"):
+        (folder / name).touch()
+    found = run(tmp_path, repaired_logs=str(folder))["repaired_logs"]
+    assert [each["bytes"] for each in found] == [9, 4096]
+    assert found[1]["path"] == str(folder / ("%s-4096-bytes.aof" % stamp))
+    assert 7200 <= found[1]["age"] < 7300

@@ -5,15 +5,19 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import pathlib
 import re
 import shutil
 
-from ansible_collections.litefarm.platform.plugins.module_utils import postgres_copy, postgres_restore
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.engine import Container, Details
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import LABEL, ServiceError
+from ansible_collections.litefarm.platform.plugins.module_utils import (
+    _postgres_copy as postgres_copy,
+    _postgres_restore as postgres_restore,
+)
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.engine import Container, Details
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.model import LABEL, ServiceError
 
 CLUSTER = "7577198264723316764"
 NOON = 1795780800  # 2026-11-27 12:00:00 UTC
@@ -69,6 +73,8 @@ class Bucket:
         self.wal_min = "000000010000000000000001"
         self.wal_max = "00000001000000000000000A"
         self.wal_time = NOON - 10
+        # Of the last transaction in the archive: recovery to a time ends only before one that is later.
+        self.last_commit = self.wal_time
         # Timeline to the time at which it began, and its history.
         self.timelines = {}
 
@@ -113,7 +119,10 @@ class Droplet:
         self.refusal = ""
         # What its list of backups says of that.
         self.reason = ""
-        self.replaying = False
+        # The time that pgBackRest is told to recover to.
+        self.recovers_to = 0.0
+        # Whether the server in place has written a transaction that is not in the archive yet.
+        self.committed = False
         self.promoted = False
         self.write("pgdata", "old")
         self.add("postgres", "service", "running", "unless-stopped")
@@ -246,6 +255,8 @@ class Droplet:
         assert running == (folder == postgres_copy.Copy.folder), "a restore stops the server, and a copy does not"
         self.write(folder, "backup")
         kind = next(one for one in arguments if one.startswith("--type="))
+        moment = next((one.partition("=")[2] for one in arguments if one.startswith("--target=")), "")
+        self.recovers_to = datetime.datetime.fromisoformat(moment + ":00").timestamp() if moment else 0.0
         (self.root / folder / ("standby.signal" if kind == "--type=standby" else "recovery.signal")).touch()
         return 0, "", ""
 
@@ -259,13 +270,20 @@ class Droplet:
             if not self.gap:
                 (folder / "pg_wal" / self.buckets[CLUSTER].wal_max).touch()
             (folder / "global" / "pg_control").write_text("replayed")
+            if self.recovers_to >= self.buckets[CLUSTER].last_commit:
+                self.seen[name]["state"] = "exited"
+                self.log_of_server = ["FATAL:  recovery ended before configured recovery target was reached"]
+                return
             self.log_of_server = ["LOG:  recovery stopping before commit of transaction 700"]
 
     def _psql(self, name, command):
         sql = command[-1].removeprefix("--command=")
         if name == "postgres":
+            self.committed = self.committed or "txid_current" in sql
             if "pg_switch_wal" in sql and not self.archives:
                 self.ready.touch()
+            elif "pg_switch_wal" in sql and self.committed:
+                self.buckets[CLUSTER].last_commit = NOON
             return self._live_psql(sql)
         folder = self.root / FOLDERS[name]
         if sql == postgres_restore.STATE_SQL:

@@ -9,7 +9,7 @@ import os
 
 import pytest
 from ansible_collections.litefarm.platform.plugins.action.postgres_backups import lines, newest_lines, unreadable
-from ansible_collections.litefarm.platform.plugins.module_utils.postgres_archive import ArchiveError, credentials_with_key
+from ansible_collections.litefarm.platform.plugins.module_utils._postgres_archive import ArchiveError, credentials_with_key
 
 from . import fakes
 from .fakes import NOON
@@ -53,7 +53,7 @@ def test_other_clusters_come_after_the_one_in_place(droplet):
     other.backups = []
     said = lines(surveyed(droplet))
     assert said[0].startswith("Cluster %s (in place" % fakes.CLUSTER)
-    assert "Cluster %s (-e cluster=%s), PostgreSQL 17" % (OTHER, OTHER) in said
+    assert "Cluster %s (-e litefarm_cluster=%s), PostgreSQL 17" % (OTHER, OTHER) in said
     assert "Nothing can be restored: there is no backup yet." in said
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible_collections.litefarm.platform.plugins.module_utils import postgres_copy
-from ansible_collections.litefarm.platform.plugins.module_utils.postgres_restore import RestoreError
+from ansible_collections.litefarm.platform.plugins.module_utils import _postgres_copy as postgres_copy
+from ansible_collections.litefarm.platform.plugins.module_utils._postgres_restore import RestoreError
 
 from . import fakes
 
@@ -118,7 +118,7 @@ def test_a_restore_after_a_killed_copy_does_not_meet_it(droplet):
 
 @pytest.mark.parametrize("name", ["", "Before", "1before", "a-b", "a.b", 'a"b', "a b", "a'b", "x" * 64, "restore.loading"])
 def test_a_name_that_is_not_plain(droplet, name):
-    assert "database is '%s', which is no plain name: write at most 63" % name in refused(droplet, copy_to=name)
+    assert "litefarm_database is '%s', which is no plain name: write at most 63" % name in refused(droplet, copy_to=name)
     unchanged(droplet)
 
 
@@ -156,6 +156,14 @@ def test_wal_of_the_live_server_that_does_not_reach_the_archive(droplet, before)
     droplet.ready.unlink()
     # A time that the archive has needs none.
     droplet.copy(TIME).copy()
+
+
+def test_a_time_after_the_last_transaction(droplet):
+    """A quiet database: the live server writes one, so that recovery can stop before it."""
+    droplet.buckets[fakes.CLUSTER].last_commit = fakes.NOON - 3600
+    droplet.copy(TIME).copy()
+    assert "litefarm_before" in droplet.databases
+    unchanged(droplet)
 
 
 def test_a_gap_in_the_archive(droplet, before):

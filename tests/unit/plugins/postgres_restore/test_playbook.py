@@ -34,6 +34,12 @@ def test_it_asks_after_it_has_said_what_is_lost_and_before_it_changes_anything()
     assert DATA[1]["ansible.builtin.import_playbook"] == "preflight.yml"
 
 
+def test_the_release_on_the_restored_database_needs_nothing_that_it_does_not_use():
+    """Object storage or disk space that is missing by then would leave users with the page of maintenance."""
+    checks = [play for play in DATA if play.get("ansible.builtin.import_playbook") == "preflight.yml"]
+    assert [play["vars"].get("preflight_going_back", False) for play in checks] == [False, True]
+
+
 def test_a_copy_locks_and_stops_nothing():
     """A name that is given but empty must not become a restore."""
     assert PLAYS[1]["ansible.builtin.import_playbook"] == (
@@ -74,9 +80,9 @@ def test_the_plan_of_a_copy_and_of_a_restore():
 @pytest.mark.parametrize(
     ("to", "cluster", "command"),
     [
-        ("latest", "", 'ansible-playbook playbooks/restore.yml -e "to=latest" -e confirm=production'),
-        ("2026-11-27 10:00:00 UTC", "", """ansible-playbook playbooks/restore.yml -e "to='2026-11-27 10:00:00 UTC'" -e confirm=production"""),
-        ("before-v4", "75", 'ansible-playbook playbooks/restore.yml -e "to=before-v4" -e confirm=production -e cluster=75'),
+        ("latest", "", 'ansible-playbook playbooks/restore.yml -e "litefarm_to=latest" -e litefarm_confirm=production'),
+        ("2026-11-27 10:00:00 UTC", "", """ansible-playbook playbooks/restore.yml -e "litefarm_to='2026-11-27 10:00:00 UTC'" -e litefarm_confirm=production"""),
+        ("before-v4", "75", 'ansible-playbook playbooks/restore.yml -e "litefarm_to=before-v4" -e litefarm_confirm=production -e litefarm_cluster=75'),
     ],
 )
 def test_the_command_that_a_person_copies(to, cluster, command):

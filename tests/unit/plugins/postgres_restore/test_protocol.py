@@ -8,8 +8,8 @@ from __future__ import annotations
 import pathlib
 
 import pytest
-from ansible_collections.litefarm.platform.plugins.module_utils import postgres_restore
-from ansible_collections.litefarm.platform.plugins.module_utils.postgres_restore import STEPS, RestoreError
+from ansible_collections.litefarm.platform.plugins.module_utils import _postgres_restore as postgres_restore
+from ansible_collections.litefarm.platform.plugins.module_utils._postgres_restore import STEPS, RestoreError
 
 from . import fakes
 
@@ -127,7 +127,7 @@ def test_what_is_in_place_is_not_touched_by_giving_up(droplet):
 @pytest.mark.parametrize("step", ["promote", "aside"])
 def test_another_target_waits_for_what_is_about_to_be_in_place(droplet, step):
     killed(droplet, step)
-    with pytest.raises(RestoreError, match="run again with to='latest' first"):
+    with pytest.raises(RestoreError, match="run again with -e \"litefarm_to='latest'\" first"):
         droplet.restore("before-v2").restore()
 
 

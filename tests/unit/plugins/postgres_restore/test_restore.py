@@ -11,10 +11,10 @@ import pathlib
 import shutil
 
 import pytest
-from ansible_collections.litefarm.platform.plugins.module_utils import postgres_restore
-from ansible_collections.litefarm.platform.plugins.module_utils import postgres_wal as wal
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import ServiceError
-from ansible_collections.litefarm.platform.plugins.module_utils.postgres_restore import RestoreError, RestoreLock, parse_target
+from ansible_collections.litefarm.platform.plugins.module_utils import _postgres_restore as postgres_restore
+from ansible_collections.litefarm.platform.plugins.module_utils import _postgres_wal as wal
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.model import ServiceError
+from ansible_collections.litefarm.platform.plugins.module_utils._postgres_restore import RestoreError, RestoreLock, parse_target
 
 from . import fakes
 from .fakes import NOON, backup
@@ -53,6 +53,15 @@ def failed(droplet, to="latest", **params):
     return str(caught.value)
 
 
+@pytest.mark.parametrize("content", [b"", bytes(40), b'{"step": "sto', b"null", b"[]"])
+def test_a_damaged_journal_says_what_to_look_at(tmp_path, content):
+    """Whether the data in place are the old or the restored ones is only known to a person who looks."""
+    path = tmp_path / "restore.json"
+    path.write_bytes(content)
+    with pytest.raises(RestoreError, match=r"restore\.json cannot be read \(.*\): look at the folders beside pgdata, then delete it and run again\."):
+        postgres_restore.Journal(str(path))
+
+
 @pytest.mark.parametrize(
     ("text", "seconds"),
     [
@@ -84,7 +93,7 @@ def test_other_targets():
         ("2026-11-27 12:00:00 CEST-1", "the zone CEST-1 is not known here"),
         ("12:00 UTC", "which is no time"),
         ("2026-11-27", "which is no time"),
-        ("", "to is missing"),
+        ("", "litefarm_to is missing"),
     ],
 )
 def test_what_is_no_target(text, sentence):
@@ -145,10 +154,12 @@ def test_nothing_of_the_recovery_stays_in_the_settings(droplet):
 
 def test_times_that_the_archive_does_not_have(droplet):
     assert "is before the first backup, which ended at 2026-11-27 10:00:00 UTC" in refused(droplet, "2026-11-27 09:59:59 UTC")
-    assert "is in the future" in refused(droplet, "2026-11-27 12:00:01 UTC")
+    sentence = refused(droplet, "2026-11-27 12:00:01 UTC")
+    assert "is in the future" in sentence and sentence.endswith("give an earlier time, or -e litefarm_to=latest.")
     droplet.restore("2026-11-27 11:59:55 UTC").plan()
     droplet.seen["postgres"]["state"] = "exited"
-    assert "is after the last WAL in the archive, which is of 2026-11-27 11:59:50 UTC" in refused(droplet, "2026-11-27 11:59:55 UTC")
+    sentence = refused(droplet, "2026-11-27 11:59:55 UTC")
+    assert "is after the last WAL in the archive, which is of 2026-11-27 11:59:50 UTC" in sentence and "or -e litefarm_to=latest." in sentence
 
 
 def test_a_backup_that_there_is_not(droplet, bucket):
@@ -255,7 +266,13 @@ class TestClusters:
 
     def test_a_new_database_that_nobody_wants_to_keep(self, droplet, bucket):
         bucket.backups = []
-        assert "for another one give -e cluster=… of %s" % self.OTHER in refused(droplet)
+        assert "for another one give -e litefarm_cluster=… of %s" % self.OTHER in refused(droplet)
+
+
+def test_an_archive_that_a_new_key_began_does_not_hide_the_one_before(droplet, bucket):
+    bucket.backups = []
+    droplet.lose()
+    assert "If it was rotated shortly before, put the previous one back" in refused(droplet)
 
 
 class TestTimelines:
@@ -326,7 +343,7 @@ def test_a_gap_is_no_end(droplet):
     droplet.gap = True
     sentence = failed(droplet)
     assert "WAL segment 000000010000000000000009 is missing or damaged in the archive, whose last one is 00000001000000000000000A" in sentence
-    assert "Restore with -e to='2026-11-27 11:59:00 UTC'" in sentence
+    assert "Restore with -e \"litefarm_to='2026-11-27 11:59:00 UTC'\", or" in sentence
 
 
 def test_a_gap_before_a_time(droplet):
@@ -359,6 +376,28 @@ def test_a_running_server_whose_wal_does_not_reach_the_archive_is_not_stopped(dr
 
 def test_a_time_long_ago_needs_no_new_wal(droplet):
     droplet.archives = False
+    droplet.restore("2026-11-27 11:30:00 UTC").restore()
+    assert droplet.content("pgdata") == "new"
+
+
+def test_a_time_after_the_last_transaction_of_a_running_server(droplet, bucket):
+    """The last WAL in the archive is later: that a backup ended is no transaction, and recovery to a time asks for one after it."""
+    bucket.last_commit = NOON - 3600
+    droplet.restore("2026-11-27 11:30:00 UTC").restore()
+    assert droplet.content("pgdata") == "new"
+
+
+def test_a_time_after_the_last_transaction_of_a_server_that_is_gone(droplet, bucket):
+    droplet.seen["postgres"]["state"] = "exited"
+    bucket.last_commit = NOON - 3600
+    with pytest.raises(RestoreError, match="ends without a transaction after 2026-11-27 11:30:00 UTC, .* run again with -e litefarm_to=latest"):
+        droplet.restore("2026-11-27 11:30:00 UTC").restore()
+    assert droplet.content("pgdata") == "old" and not droplet.committed
+
+
+@pytest.mark.parametrize("error", ["the database system is starting up", "PANIC:  could not write to file"])
+def test_a_time_long_ago_needs_no_server_that_answers(droplet, monkeypatch, error):
+    monkeypatch.setattr(droplet, "_live_psql", lambda sql: (2, "", error))
     droplet.restore("2026-11-27 11:30:00 UTC").restore()
     assert droplet.content("pgdata") == "new"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.litefarm.platform.plugins.action.preflight import merge, report
-from ansible_collections.litefarm.platform.plugins.plugin_utils import droplet_rules as rules
+from ansible_collections.litefarm.platform.plugins.plugin_utils import _droplet_rules as rules
 
 FACTS = {
     "distribution": "Debian",
@@ -49,6 +49,16 @@ def test_too_little_disk():
     ]
 
 
+def test_what_is_not_required_is_not_looked_at():
+    poor = dict(FACTS, distribution="Fedora", memtotal_mb=100, litefarm_droplet=dict(FACTS["litefarm_droplet"], disk={"/": {"total_mb": 9000, "free_mb": 0}}))
+    assert rules.droplet_problems("one", poor, {}) == []
+
+
+@pytest.mark.parametrize(("running", "wanted"), [({"missing_images": []}, {}), ({"missing_images": ["api@sha256:1"]}, {"disk_free_mb": 4000}), ({}, {})])
+def test_going_back_needs_room_only_for_images_that_are_missing(running, wanted):
+    assert rules.requirements_to_go_back(REQUIREMENTS, running) == wanted
+
+
 def test_no_root():
     assert droplet(uid=1000) == ["Modules run as uid 1000 on one, not as root: let its user become root without a password, or give --ask-become-pass."]
 
@@ -66,15 +76,6 @@ def test_private_addresses():
         "litefarm_private_address of one is 10.0.0.8 in hosts.yml, and the droplet has only 10.0.0.7, 192.0.2.7: correct it."
     ]
     assert rules.address_problems("one", "10.0.0.8", {}, "hosts.yml") == []
-
-
-def test_an_unreachable_droplet():
-    reason = "Failed to connect to the host via ssh: Warning: Permanently added '192.0.2.7'.\nssh: connect to host 192.0.2.7 port 22: No route to host"
-    assert rules.unreachable_problem("one", "192.0.2.7", 22, "root", reason) == (
-        "one cannot be reached at 192.0.2.7 (connect to host 192.0.2.7 port 22: No route to host): try 'ssh root@192.0.2.7', "
-        "then correct ansible_host of one in the inventory or its firewall."
-    )
-    assert "try 'ssh -p 2222 192.0.2.7'" in rules.unreachable_problem("one", "192.0.2.7", 2222, None, "Permission denied (publickey).")
 
 
 @pytest.mark.parametrize(
@@ -120,7 +121,7 @@ def test_one_problem_is_one_sentence():
 
 
 def test_a_service_that_nginx_answers_for_has_nginx_beside_it():
-    groups = {"nginx": ["a"], "edge": ["a", "b"], "api": ["a"]}
-    assert rules.group_problems(groups, [], {}, {"edge": "nginx", "api": "nginx", "webapp": "nginx"}) == [
-        "b is in the group edge and not in nginx, without which nobody reaches it: add it there in the inventory's hosts.yml."
+    groups = {"nginx": ["a"], "load_balancer": ["a", "b"], "api": ["a"]}
+    assert rules.group_problems(groups, [], {}, {"load_balancer": "nginx", "api": "nginx", "webapp": "nginx"}) == [
+        "b is in the group load_balancer and not in nginx, without which nobody reaches it: add it there in the inventory's hosts.yml."
     ]

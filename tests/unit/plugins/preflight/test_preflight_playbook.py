@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import json
-import shutil
+import platform
 
 import pytest
 import yaml
+from ansible_collections.litefarm.platform.plugins.plugin_utils._droplet_rules import MACHINES
+from ansible_collections.litefarm.platform.plugins.plugin_utils._vault_file import tls_certificate, tls_key
 
-from tests.support.playbooks import REPO, Environment, problems
+from tests.support.playbooks import OF_NO_DROPLET, REPO, Environment, problems
 from tests.support.release import FakeRegistry, GitFolder
 from tests.support.storage import KEY_ID, SECRET, FakeStorage
 
@@ -33,18 +35,25 @@ def fixture_storage(tmp_path_factory):
         yield storage
 
 
-@pytest.fixture(name="world", scope="module")
-def fixture_world(tmp_path_factory, storage):
-    """A registry that has every image, a repository, and an object storage."""
+@pytest.fixture(name="registry", scope="module")
+def fixture_registry():
+    """A registry that has every image."""
     with FakeRegistry("basic") as registry:
         registry.tags = EveryTag()
-        yield {
-            **storage.variables(),
-            "litefarm_registry": "%s/litefarm" % registry.address,
-            "litefarm_repo": str(GitFolder(tmp_path_factory.mktemp("git") / "repo").path),
-            "litefarm_version": "v1.0.0",
-            "vault_registry_password": "correct-horse",
-        }
+        yield registry
+
+
+@pytest.fixture(name="world", scope="module")
+def fixture_world(tmp_path_factory, storage, registry):
+    """A registry that has every image, a repository, and an object storage."""
+    return {
+        **storage.variables(),
+        "litefarm_registry": "%s/litefarm" % registry.address,
+        "litefarm_repo": str(GitFolder(tmp_path_factory.mktemp("git") / "repo").path),
+        "litefarm_version": "v1.0.0",
+        "litefarm_architecture": MACHINES[platform.machine()],
+        "vault_registry_password": "correct-horse",
+    }
 
 
 @pytest.fixture(name="secrets", scope="module")
@@ -146,10 +155,76 @@ def test_nothing_is_touched_and_no_secret_is_shown(wrong):
     assert "changemechangeme" not in text and "correct-horse" not in text
 
 
-def test_the_repository_as_it_is_has_no_problem(environment, world):
+@pytest.mark.parametrize("name", sorted(path.parent.name for path in REPO.glob("inventories/*/hosts.yml")))
+def test_the_real_inventories_are_valid(tmp_path, world, secrets, name):
+    """The only test about what an operator writes: preflight accepts it, as far as that can be known without its droplets."""
+    environment = Environment(tmp_path / "inventory", name, REPO / "inventories")
+    environment.set(**{variable: value for variable, value in world.items() if variable != "litefarm_version"})
+    environment.vault.write_text(secrets)
+    for droplet in environment.droplets:
+        environment.host(droplet, litefarm_private_address=None)
+    process = environment.play("preflight.yml", "--check")
+    assert [sentence for sentence in problems(process) if not OF_NO_DROPLET.search(sentence)] == [], process.stdout
+    assert "Nothing was changed" in process.stdout, process.stdout
+
+
+def test_the_fixed_inventory_has_no_problem(environment, world):
     # While a secret is rotated, the vault has its previous value, too.
     environment.set(**world, vault_redis_password_previous="k8Zr2LmXw0VtKc5JhYpB7NdFs3GaEu9T")
     assert problems(environment.play("preflight.yml", "--check")) == []
+
+
+def test_a_host_name_that_leads_elsewhere_is_a_warning(environment, world):
+    """Addresses as names, which need no DNS: one of the droplet, which is this machine, and one that it does not have."""
+    environment.set(**world, litefarm_api_host_name="127.0.0.1", litefarm_app_host_name="127.0.0.77")
+    process = environment.play("preflight.yml", "--check")
+    assert problems(process) == []
+    said = " ".join((process.stdout + process.stderr).split())
+    assert said.count("127.0.0.77 leads to 127.0.0.77 (A), which is no address of litefarmapp (") == 1
+    assert "127.0.0.1 leads to" not in said and "127.0.0.1 also" not in said
+
+
+def test_a_certificate_that_is_brought_in(environment, world):
+    """As the runbook says: two files beside the variables, the key encrypted."""
+    folder = environment.folder / "group_vars" / "litefarm"
+    entry = {
+        "certificate": "{{ lookup('ansible.builtin.file', inventory_dir ~ '/group_vars/litefarm/webapp.pem') }}",
+        "key": "{{ lookup('ansible.builtin.unvault', inventory_dir ~ '/group_vars/litefarm/webapp.key') }}",
+    }
+    environment.set(**world, litefarm_app_host_name="app.example.org", nginx_imported_certificates={"webapp": entry})
+    key = tls_key()
+    (folder / "webapp.pem").write_text(tls_certificate(key, "other.example.org", 1))
+    (folder / "webapp.key").write_text(key)
+    process = environment.play("preflight.yml", "--check")
+    found = problems(process)
+    assert len(found) == 2, process.stdout
+    assert "the entry webapp, is for other.example.org, and not for app.example.org: " in found[0]
+    assert found[1].endswith("webapp.key is not encrypted: run ansible-vault encrypt %s." % (folder / "webapp.key"))
+    (folder / "webapp.pem").write_text(tls_certificate(key, "app.example.org", 1))
+    (folder / "webapp.key").write_text(environment.encrypted(key))
+    process = environment.play("preflight.yml", "--check")
+    assert problems(process) == []
+    assert "PRIVATE KEY" not in process.stdout + process.stderr
+
+
+def test_an_image_for_another_architecture(environment, world, registry, monkeypatch):
+    own, other = world["litefarm_architecture"], {"amd64": "arm64", "arm64": "amd64"}[world["litefarm_architecture"]]
+    monkeypatch.setattr(registry, "documents", {})
+    registry.has("litefarm/api", "any", DIGEST, other)
+    registry.has("litefarm/webapp", "any", DIGEST, other, own)
+    sentence = one_problem(environment.play("preflight.yml"))
+    assert sentence.startswith("The registry's %s/api:" % world["litefarm_registry"])
+    assert sentence.endswith(" is for %s, and litefarm_architecture is %s: run playbooks/build.yml for this environment, which replaces it." % (other, own))
+
+
+def test_droplets_of_another_architecture(environment, world):
+    other = {"amd64": "arm64", "arm64": "amd64"}[world["litefarm_architecture"]]
+    environment.set(**{**world, "litefarm_architecture": other})
+    sentence = one_problem(environment.play("preflight.yml"))
+    assert sentence.startswith("litefarm-imaginary and litefarmapp cannot run images for %s, the litefarm_architecture in %s" % (other, environment.folder))
+    assert sentence.endswith(": set it to %s, and run playbooks/build.yml again." % world["litefarm_architecture"])
+    environment.set(**{**world, "litefarm_architecture": "x86_64"})
+    assert "value of litefarm_architecture must be one of: amd64, arm64, got: x86_64" in one_problem(environment.play("preflight.yml"))
 
 
 @pytest.mark.parametrize("droplet", ["litefarmapp", "litefarm-imaginary"])
@@ -178,6 +253,13 @@ def test_a_bucket_that_cannot_be_used(environment, world, changes, sentence):
     where = world["litefarm_spaces_endpoint"].removeprefix("https://")
     assert one_problem(process).startswith(sentence.format(where=where))
     assert SECRET not in process.stdout and SECRET[::-1] not in process.stdout
+
+
+def test_a_busy_storage_is_asked_again(environment, storage, monkeypatch):
+    busy, well = [(503, b""), (429, b""), (503, b"")], storage.answer
+    monkeypatch.setattr(storage, "answer", lambda *request: busy.pop() if busy else well(*request))
+    assert problems(environment.play("preflight.yml")) == []
+    assert busy == []
 
 
 @pytest.mark.parametrize(
@@ -234,15 +316,52 @@ def test_every_droplet_with_data_needs_the_backup_bucket(environment, storage, o
     assert {request.split("/")[1] for request in storage.seen} == asked
 
 
-def test_going_back_needs_no_backup_bucket(environment, storage, tmp_path):
+@pytest.fixture(name="go_back")
+def fixture_go_back(environment, tmp_path):
+    """Runs the preflight of rollback.yml for a release of the history."""
     plays = yaml.safe_load((REPO / "playbooks" / "rollback.yml").read_text())
     (preflight,) = [play for play in plays if play.get("ansible.builtin.import_playbook") == "preflight.yml"]
     preflight["ansible.builtin.import_playbook"] = str(REPO / "playbooks" / "preflight.yml")
-    del preflight["vars"]["preflight_announcement"]
-    (tmp_path / "preflight_of_rollback.yml").write_text(yaml.safe_dump([preflight]))
+    images = {service: "registry.example.org/litefarm/%s@%s" % (service, DIGEST) for service in ("api", "export_scheduler", "webapp")}
+    recorded = {"record": {"to": {"version": "v0.9.0", "commit": "0" * 40}, "images": images}}
+    choose = {"hosts": "litefarm", "gather_facts": False, "tasks": [{"ansible.builtin.set_fact": {"litefarm_recorded": recorded}}]}
+    path = tmp_path / "preflight_of_rollback.yml"
+    path.write_text(yaml.safe_dump([choose, preflight]))
+    return lambda *options: environment.play(str(path), *options)
+
+
+def test_going_back_needs_no_object_storage(environment, storage, world, go_back):
     storage.seen.clear()
-    assert problems(environment.play(str(tmp_path / "preflight_of_rollback.yml"))) == []
-    assert {request.split("/")[1] for request in storage.seen} == {"litefarm-app-secret", "litefarmapp"}
+    assert problems(go_back()) == []
+    assert storage.seen == []
+    environment.set(**{**world, "litefarm_spaces_endpoint": "https://localhost:1"})
+    assert problems(go_back()) == []
+
+
+def test_going_back_needs_nothing_that_it_does_not_use(environment, world, go_back):
+    """Neither repository and registry, nor secrets and variables of what stays as it is, nor a droplet that a new one would have to be."""
+    nowhere = {"litefarm_version": 3.1, "litefarm_repo": "/nowhere", "litefarm_registry": "127.0.0.1:1/litefarm", "litefarm_contact_email": "nobody"}
+    environment.set(**{**world, **nowhere, "vault_registry_password": "", "postgres_cpus": -1, "nginx_workr_processes": 2, "litefarm_force": True})
+    unused = ("vault_postgres_tls_key", "vault_redis_admin_password", "vault_imaginary_token_beta", "vault_backup_encryption_key")
+    environment.edit_vault(lambda secrets: [secrets.pop(name) for name in unused])
+    environment.host(postgres_new_database=None)
+    requirements = yaml.safe_load((REPO / "playbooks" / "vars" / "preflight.yml").read_text())["preflight_requirements"]
+    requirements.update(needed_groups=["nowhere"], distributions={"Debian": ["99"]}, memory_mb=99999999, disk_free_mb=0)
+    process = go_back("-e", json.dumps({"preflight_requirements": requirements}))
+    assert problems(process) == []
+    assert "which is not supported" not in process.stdout and "MB of memory, and its services" not in process.stdout
+
+
+@pytest.mark.parametrize("name", ["vault_jwt_secret", "vault_redis_password", "vault_imaginary_token"])
+def test_going_back_needs_the_secrets_of_its_services(environment, go_back, name):
+    environment.edit_vault(lambda secrets: secrets.pop(name))
+    assert one_problem(go_back()) == "The secret %s is missing in %s: run playbooks/secrets.yml, which creates what is missing." % (name, environment.vault)
+
+
+def test_going_back_needs_the_variables_of_its_services(environment, world, go_back):
+    environment.set(**world, api_memory_mb=1, litefarm_imaginary_url="http://image.litefarm.org")
+    found = problems(go_back())
+    assert len(found) == 2 and "api_memory_mb in " in " ".join(found) and "litefarm_imaginary_url in " in " ".join(found), found
 
 
 def test_no_boto3(environment, tmp_path, monkeypatch):
@@ -288,27 +407,69 @@ def test_a_backup_key_that_is_none(environment, value, sentence):
     assert one_problem(environment.play("preflight.yml")).startswith(sentence.format(vault=environment.vault))
 
 
-def test_old_names_of_an_inventory_are_refused_with_the_new_ones(environment, world, tmp_path):
-    """In a copy of the collection whose table has two renames."""
-    collection = tmp_path / "ansible_collections" / "litefarm" / "platform"
-    for name in ("plugins", "playbooks", "roles", "meta"):
-        shutil.copytree(REPO / name, collection / name)
-    shutil.copy(REPO / "galaxy.yml", collection)
-    table = collection / "plugins" / "plugin_utils" / "renamed.py"
-    text = table.read_text()
-    for kind, rename in (("VARIABLES", '"litefarm_old_size": "nginx_body_max_mb"'), ("GROUPS", '"old_edge": "edge"')):
-        assert text.count("%s: dict[str, str] = {" % kind) == 1
-        text = text.replace("%s: dict[str, str] = {" % kind, "%s: dict[str, str] = {%s, " % (kind, rename))
-    table.write_text(text)
-    environment.set(**world, litefarm_old_size=3)
-    (environment.folder / "old.yml").write_text("old_edge: {hosts: {%s: }}\n" % environment.droplet)
-    process = environment.play(collection / "playbooks" / "preflight.yml", env={"ANSIBLE_COLLECTIONS_PATH": str(tmp_path)})
-    assert process.returncode != 0
-    variables = environment.folder / "group_vars" / "litefarm" / "test.yml"
-    assert problems(process) == [
-        "The group old_edge in %s is called edge now: rename it there." % (environment.folder / "old.yml"),
-        "The variable litefarm_old_size in %s is called nginx_body_max_mb now: rename it there." % variables,
-    ], process.stdout
+def with_old_groups(environment):
+    """Gives an inventory the groups' names from before 0.1.0."""
+    hosts = environment.folder / "hosts.yml"
+    text = hosts.read_text()
+    for old, new in (("edge", "load_balancer"), ("images", "image_files")):
+        assert text.count("\n%s:\n" % new) == 1
+        text = text.replace("\n%s:\n" % new, "\n%s:\n" % old)
+    hosts.write_text(text)
+    return hosts
+
+
+def test_old_groups_are_refused_with_their_new_names_and_nothing_else_is_told(environment):
+    """Production's own group edge has no droplet, and its variables concern none either: they would be ignored in silence."""
+    hosts = with_old_groups(environment)
+    for name in ("edge.yml", "images/sizes.yml"):
+        path = environment.folder / "group_vars" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("nginx_worker_connections: 2048\n")
+    told = "The group %s in %s/%s and %s is called %s now: rename it there."
+    folder = environment.folder
+    assert problems(environment.play("preflight.yml")) == [
+        told % ("edge", folder, "group_vars/edge.yml", hosts, "load_balancer"),
+        told % ("images", folder, "group_vars/images/sizes.yml", hosts, "image_files"),
+    ]
+
+
+@pytest.mark.parametrize(("name", "group", "new"), [("edge.yml", "edge", "load_balancer"), ("images/sizes.yml", "images", "image_files")])
+def test_variables_of_a_group_that_has_its_new_name_already_are_not_forgotten(environment, name, group, new):
+    path = environment.folder / "group_vars" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("nginx_worker_connections: 2048\n")
+    sentence = one_problem(environment.play("preflight.yml"))
+    assert sentence == "The group %s in %s is called %s now: rename it there." % (group, path, new)
+
+
+def test_old_variables_are_refused_with_their_new_names_wherever_they_are(environment, world):
+    environment.set(**world, api_healthy_after=5, litefarm_images_site_base={"name": "images"}, litefarm_edge_sites=[])
+    environment.host(webapp_healthy_after=2)
+    environment.host("litefarm-imaginary", imaginary_healthy_after=2)
+    scheduler = environment.folder / "group_vars" / "export_scheduler.yml"
+    scheduler.write_text("export_scheduler_healthy_after: 1\n")
+    folder = environment.folder
+    common = folder / "group_vars" / "litefarm" / "test.yml"
+    told = "The variable %s in %s is called %s now: rename it there."
+    assert set(problems(environment.play("preflight.yml"))) == {
+        told % ("api_healthy_after", common, "api_success_threshold"),
+        told % ("litefarm_edge_sites", common, "litefarm_load_balancer_sites"),
+        told % ("litefarm_images_site_base", common, "litefarm_image_files_site_base"),
+        told % ("webapp_healthy_after", folder / "host_vars" / "litefarmapp.yml", "webapp_success_threshold"),
+        told % ("imaginary_healthy_after", folder / "host_vars" / "litefarm-imaginary.yml", "imaginary_success_threshold"),
+        "litefarm-imaginary: " + told % ("export_scheduler_healthy_after", scheduler, "export_scheduler_success_threshold"),
+    }
+
+
+@pytest.mark.parametrize(("old", "new"), [("api_healthy_after", "api_success_threshold"), ("litefarm_images", "litefarm_container_images")])
+def test_an_old_variable_of_the_command_line_is_refused_with_its_new_name(environment, old, new):
+    process = environment.play("preflight.yml", "-e", json.dumps({old: 3}))
+    told = "playbooks/preflight.yml reads no variable %s, which option -e gives: write %s if that is meant, or leave it out." % (old, new)
+    assert process.returncode != 0 and told in " ".join((process.stdout + process.stderr).split())
+    # An expression of the inventory that reads it makes it known to this check, and not to the next one.
+    environment.host(nginx_body_max_mb="{{ %s | default(3) }}" % old)
+    sentence = "The variable %s in option -e of the command line is called %s now: rename it there." % (old, new)
+    assert sentence in problems(environment.play("preflight.yml", "-e", json.dumps({old: 3})))
 
 
 def test_a_variable_of_the_command_line_in_an_inventory_is_refused(environment, world):
@@ -332,6 +493,16 @@ def test_a_droplet_that_has_lost_its_database(environment, given):
     sentence = one_problem(environment.play("preflight.yml", "-e", given))
     told = "litefarmapp has no database in /srv/litefarm/postgres: mount the volume that has it, or bring it back with playbooks/restore.yml (docs"
     assert sentence.startswith(told)
+
+
+def test_why_ssh_has_ended_is_told_also_where_ansible_has_missed_it(environment, tmp_path):
+    """Ansible says that data could not be sent, and not what ssh said, if ssh has closed its input and not yet ended."""
+    ssh = tmp_path / "ssh"
+    ssh.write_text("#!/bin/sh\nexec 0<&-\nsleep 0.3\necho 'ssh: connect to host 127.0.0.1 port 1: Connection refused' >&2\nexit 255\n")
+    ssh.chmod(0o755)
+    environment.host(ansible_connection="ssh", ansible_host="127.0.0.1", ansible_port=1, ansible_user="root", ansible_ssh_executable=str(ssh))
+    found = one_problem(environment.play("preflight.yml"))
+    assert found.startswith("litefarmapp cannot be reached at 127.0.0.1 (connect to host 127.0.0.1 port 1: Connection refused): try"), found
 
 
 def test_two_environments_in_one_run(environment, tmp_path):
@@ -407,13 +578,13 @@ def test_a_number_of_the_command_line_or_in_another_text_is_refused(environment,
     [
         ({"api": {"redirects": [{"from": "old", "to": "/new"}]}}, "the entry named api: redirects[].from is 'old': set it to a path that begins with /"),
         ({"api": {"redirects": [{"from": "/old", "to": "/$uri"}]}}, "the entry named api: redirects[].to is '/$uri': set it to a URL with https://"),
-        ({"api": {"body_max": 50}}, "nginx_sites in {wiring} does not fit: nginx_sites.body_max. Supported parameters include: "),
+        ({"api": {"body_max": 50}}, "nginx_sites in {group_vars} does not fit: nginx_sites.body_max. Supported parameters include: "),
         ({"apis": {}}, "litefarm_site_options in {vars}/main.yml and {vars}/test.yml does not fit: litefarm_site_options.apis. Supported"),
     ],
 )
 def test_an_option_of_a_site_that_is_wrong_is_told_before_anything_is_touched(environment, world, options, sentence):
     environment.set(**world, litefarm_site_options=options)
-    expected = sentence.format(wiring="playbooks/group_vars/all.yml", vars=environment.folder / "group_vars" / "litefarm")
+    expected = sentence.format(group_vars="playbooks/group_vars/all.yml", vars=environment.folder / "group_vars" / "litefarm")
     assert expected in one_problem(environment.play("preflight.yml"))
 
 
@@ -430,3 +601,37 @@ def test_what_further_settings_of_the_api_replace_is_a_warning(environment, worl
     told = " ".join((process.stdout + process.stderr).split())
     assert "api_secret_env is set in %s/test.yml and " % vars_folder in told and "host_vars/litefarmapp.yml, and a droplet gets the entries of one" in told
     assert "JWT_SECRET" not in told
+
+
+def tasks_of(value):
+    """Every task of a file, also those in blocks."""
+    for each in value if isinstance(value, list) else []:
+        if isinstance(each, dict):
+            yield each
+            for inner in ("tasks", "block", "rescue", "always"):
+                yield from tasks_of(each.get(inner))
+
+
+def test_what_playbooks_register_is_no_variable_that_nothing_reads():
+    """Each of them is told to preflight, which knows the other playbooks' results in a run of several of them."""
+    folder = REPO / "playbooks"
+    given = {name for path in folder.glob("vars/*.yml") for name in yaml.safe_load(path.read_text())}
+    for path in [*folder.glob("*.yml"), *folder.glob("tasks/*.yml"), *folder.glob("rollout_steps/*.yml")]:
+        for task in tasks_of(yaml.safe_load(path.read_text())):
+            given |= {task["register"]} if "register" in task else set()
+            given |= set(task.get("ansible.builtin.set_fact") or {})
+    declared = yaml.safe_load((folder / "vars" / "preflight.yml").read_text())["preflight_playbook_variables"]
+    ours = {name for name in given if name.startswith("litefarm_")}
+    assert len(ours) > 8 and ours == {name for name in declared if name.startswith("litefarm_")}
+
+
+def test_a_database_elsewhere_needs_no_droplet_and_the_history_needs_one(environment, world):
+    hosts = yaml.safe_load((environment.folder / "hosts.yml").read_text())
+    hosts["postgres"]["hosts"] = {}
+    (environment.folder / "hosts.yml").write_text(yaml.safe_dump(hosts, sort_keys=False))
+    environment.set(**world, litefarm_database_address="192.0.2.99")
+    assert problems(environment.play("preflight.yml")) == []
+    environment.set(**world, litefarm_database_address="192.0.2.99", litefarm_history_host="nowhere")
+    (sentence,) = problems(environment.play("preflight.yml"))
+    file = environment.folder / "group_vars" / "litefarm" / "test.yml"
+    assert sentence == "litefarm_history_host in %s is 'nowhere', which is not the name of a droplet in the inventory's hosts.yml: correct it." % file

@@ -5,12 +5,17 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import yaml
-from ansible_collections.litefarm.platform.plugins.plugin_utils import renamed, run_checks
-from ansible_collections.litefarm.platform.plugins.plugin_utils.variables import Places
+from ansible_collections.litefarm.platform.plugins.plugin_utils import (
+    _renamed as renamed,
+    _run_checks as run_checks,
+)
+from ansible_collections.litefarm.platform.plugins.plugin_utils._variables import Places
 
-from tests.support.playbooks import REPO
+from tests.support.playbooks import INVENTORIES, REPO
 
 VARIABLES = {"litefarm_old": "litefarm_new", "nginx_old": "nginx_new", "nginx_gone": "nginx_here"}
 GROUPS = {"edge": "load_balancer", "images": "image_files"}
@@ -45,7 +50,15 @@ def test_an_old_group_is_told_with_its_files_and_its_new_name(inventory):
     assert renamed.group_problems(groups, [str(inventory)], GROUPS) == [
         "The group edge in {0}/group_vars/edge.yml and {0}/hosts.yml is called load_balancer now: rename it there.".format(inventory)
     ]
+    (inventory / "group_vars" / "edge.yml").unlink()
     assert renamed.group_problems({"load_balancer": []}, [str(inventory)], GROUPS) == []
+
+
+def test_droplets_of_an_old_group_count_for_the_new_one():
+    groups = {"litefarm": ["one", "two"], "images": ["one", "two"], "image_files": ["two", "three"], "edge": []}
+    expected = {"litefarm": ["one", "two"], "image_files": ["one", "two", "three"], "load_balancer": []}
+    found = renamed.by_new_names(groups, GROUPS)
+    assert {name: sorted(members) for name, members in found.items()} == {name: sorted(members) for name, members in expected.items()}
 
 
 @pytest.mark.parametrize("text", ["images:\n", "all: {children: {images: }}\n", "all:\n  children:\n    'images':\n", "[images]\none\n", "[images:vars]\n"])
@@ -73,5 +86,15 @@ def test_nothing_of_this_collection_has_an_old_name():
         options |= set(yaml.safe_load(path.read_text())["argument_specs"]["main"]["options"])
     options |= set(yaml.safe_load((REPO / "playbooks" / "group_vars" / "all.yml").read_text()))
     options |= set(yaml.safe_load((REPO / "playbooks" / "vars" / "preflight.yml").read_text())["preflight_options"])
+    for name in ("images", "verify"):
+        options |= set(yaml.safe_load((REPO / "playbooks" / "vars" / f"{name}.yml").read_text()))
     assert options & set(renamed.VARIABLES) == set()
     assert set(renamed.VARIABLES.values()) <= options
+    for path in INVENTORIES.glob("*/hosts.yml"):
+        groups = set(yaml.safe_load(path.read_text()))
+        assert groups & set(renamed.GROUPS) == set() and set(renamed.GROUPS.values()) <= groups
+
+
+def test_the_changelog_has_every_rename():
+    rows = [re.findall(r"`(\w+)`", line) for line in (REPO / "CHANGELOG.md").read_text().splitlines() if line.lstrip().startswith("| ")]
+    assert [pair for pair in (renamed.GROUPS | renamed.VARIABLES).items() if list(pair) not in rows] == []

@@ -5,18 +5,20 @@ from __future__ import annotations
 
 import pytest
 import yaml
-from ansible_collections.litefarm.platform.plugins.plugin_utils.secret_rules import (
+from ansible_collections.litefarm.platform.plugins.plugin_utils import _deployed_secrets as deployed_secrets
+from ansible_collections.litefarm.platform.plugins.plugin_utils._secret_rules import (
     check,
     names,
     needed,
+    needed_to_go_back,
     pem_weakness,
     rotated_together,
     rotation_meaning,
     weakness,
 )
-from ansible_collections.litefarm.platform.plugins.plugin_utils.vault_file import tls_certificate, tls_key, token
+from ansible_collections.litefarm.platform.plugins.plugin_utils._vault_file import tls_certificate, tls_key, token
 
-from tests.support.playbooks import REPO
+from tests.support.playbooks import INVENTORIES, REPO
 
 ALL = yaml.safe_load((REPO / "playbooks" / "vars" / "secrets.yml").read_text())["litefarm_secrets"]
 STRONG = "q8Zr2LmXw0VtKc5JhYpB7NdFs3GaEu9T"
@@ -75,9 +77,34 @@ def test_a_secret_may_be_needed_only_without_a_service():
     assert needed([created, supplied], {"webapp": ["one"]}) == []
 
 
+def test_going_back_needs_what_its_services_read():
+    created = dict(ONE, services=["imaginary"])
+    supplied = dict(SUPPLIED, name="vault_one", services=["api"], without=["imaginary"])
+    unused = dict(ONE, name="vault_registry", services=["api"], going_back=False)
+    backups = dict(ONE, name="vault_backups", services=["all"])
+    groups = {"api": ["one"], "imaginary": ["two"]}
+    assert needed([created, supplied, unused, backups], groups) == [created, unused, backups]
+    assert needed_to_go_back([created, supplied, unused, backups], groups, ["api"]) == [created]
+    assert needed_to_go_back([created, supplied, unused, backups], {"api": ["one"]}, ["api"]) == [supplied]
+    assert needed_to_go_back([created, unused, backups], groups, ["webapp"]) == []
+
+
+def test_keys_of_backups_are_looked_for_only_where_backups_are_used(monkeypatch):
+    monkeypatch.setattr(deployed_secrets, "evaluate", lambda *_arguments: (False, None))
+    monkeypatch.setattr(deployed_secrets, "_vault", lambda *_arguments: {"environment": "mine", "files": []})
+    monkeypatch.setattr(deployed_secrets, "_backup_keys", lambda *_arguments: [])
+
+    def told(environment, **with_backups):
+        deployed = {"one": {"environment": environment, "files": [], "backup_key": "0123abcd"}}
+        return [sentence.partition(" ")[0] for sentence in deployed_secrets.foreign(deployed, None, None, {}, "vault.yml", **with_backups)]
+
+    assert (told("mine"), told("mine", with_backups=False)) == (["The"], [])
+    assert told("other") == told("other", with_backups=False) == ["Services"]
+
+
 @pytest.mark.parametrize("environment", ["production", "beta"])
 def test_an_environment_needs_each_secret_once(environment):
-    inventory = yaml.safe_load((REPO / "inventories" / environment / "hosts.yml").read_text())
+    inventory = yaml.safe_load((INVENTORIES / environment / "hosts.yml").read_text())
     wanted = needed(ALL, {group: list(content.get("hosts") or []) for group, content in inventory.items()})
     kinds = {secret["name"]: secret["kind"] for secret in wanted}
     assert len(kinds) == len(wanted)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.litefarm.platform.plugins.plugin_utils.variables import (
+from ansible_collections.litefarm.platform.plugins.plugin_utils._variables import (
     Places,
     definitions,
     first_sentence,
@@ -122,6 +122,7 @@ def test_a_consequence_is_not_told():
     raw = {"size": "many", "half": "{{ size // 2 }}", "other": "{{ others }}", "text": "size"}
     problems = {"size": ["size."], "half": ["half."], "other": ["other."], "text": ["text."]}
     assert independent(problems, raw) == ["size.", "other.", "text."]
+    assert independent({"size": ["size."], "quarter": ["quarter."]}, {**raw, "quarter": "{{ half // 2 }}"}) == ["size."]
 
 
 OWN = {"JWT_SECRET": "a", "GOOGLE_API_KEY": "", "TZ": None, "PORT": 5000}

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.litefarm.platform.plugins.plugin_utils.git_reference import GitError, Repository, commit_of, last_line, without_password
+from ansible_collections.litefarm.platform.plugins.plugin_utils._git_reference import GitError, Repository, commit_of, completed, last_line, without_password
 
 from tests.support.release import GitFolder
 
@@ -40,9 +40,36 @@ def test_an_unknown_reference_is_told(folder):
     assert str(failure.value) == "there is no tag, branch or commit 'v9' in %s" % folder.path
 
 
-def test_a_short_commit_is_told(folder):
-    with pytest.raises(GitError, match="must be given in full"):
-        Repository(str(folder.path)).resolve(folder.first[:8])
+def test_a_commit_is_found_by_its_first_digits(tmp_path):
+    """Status and history show seven. No tag and no tip of a branch is this commit."""
+    folder = GitFolder(tmp_path / "repo")
+    commit = folder.commit("third")
+    folder.commit("fourth")
+    repository = Repository(str(folder.path))
+    for digits in (7, 12, 39):
+        assert repository.resolve(commit[:digits]) == commit
+        assert repository.resolve(commit[:digits].upper()) == commit
+
+
+def test_digits_that_begin_no_commit_are_told(folder):
+    with pytest.raises(GitError, match="no tag, branch or commit '0000000'"):
+        Repository(str(folder.path)).resolve("0000000")
+
+
+def test_digits_that_begin_several_commits_are_told():
+    with pytest.raises(GitError) as failure:
+        completed(["abcdef1" + "2" * 33, "abcdef1" + "3" * 33, "b" * 40], "abcdef1", "repo")
+    assert str(failure.value) == "'abcdef1' begins 2 commits of repo (abcdef1%s, abcdef1%s): more digits are needed" % ("2" * 33, "3" * 33)
+    assert completed(["b" * 40], "abcdef1", "repo") is None
+
+
+def test_a_tag_of_seven_digits_outranks_a_commit(folder):
+    name = folder.second[:7]
+    folder.git("tag", name, folder.first)
+    try:
+        assert Repository(str(folder.path)).resolve(name) == folder.first
+    finally:
+        folder.git("tag", "--delete", name)
 
 
 def test_a_commit_is_looked_for_without_a_clone(folder):

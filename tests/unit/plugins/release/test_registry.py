@@ -7,8 +7,8 @@ import hashlib
 import socket
 
 import pytest
-from ansible_collections.litefarm.platform.plugins.plugin_utils.registry import Registry, RegistryError, parse_challenge, split_registry
-from ansible_collections.litefarm.platform.plugins.plugin_utils.vault_file import tls_certificate, tls_key
+from ansible_collections.litefarm.platform.plugins.plugin_utils._registry import Registry, RegistryError, parse_challenge, split_registry
+from ansible_collections.litefarm.platform.plugins.plugin_utils._vault_file import tls_certificate, tls_key
 
 from tests.support.release import MANIFEST, FakeRegistry
 
@@ -41,6 +41,28 @@ def test_the_second_question_needs_no_second_challenge():
         assert len(fake.seen) == 3
 
 
+@pytest.mark.parametrize("kind", ["open", "basic", "bearer"])
+@pytest.mark.parametrize(
+    ("pushed", "architectures"), [(["arm64"], ["arm64"]), (["arm64", "amd64"], ["amd64", "arm64"]), (["amd64", "unknown"], ["amd64"]), ([], [])]
+)
+def test_the_architectures_of_an_image_are_read(kind, pushed, architectures):
+    with FakeRegistry(kind) as fake:
+        fake.has("litefarm/api", "one", DIGEST, *pushed)
+        assert client(fake).architectures("api", DIGEST) == architectures
+        assert client(fake).architectures("api", "sha256:" + "0" * 64) == []
+
+
+def test_a_redirected_blob_is_asked_for_without_the_login():
+    """The object storage behind a registry refuses a signed URL with a login beside it."""
+    with FakeRegistry("basic") as fake, FakeRegistry() as storage:
+        fake.has("litefarm/api", "one", DIGEST, "arm64")
+        [blob] = [path for path in fake.documents if "/blobs/" in path]
+        storage.documents["signed"] = fake.documents[blob]
+        fake.documents[blob] = "http://%s/v2/signed" % storage.address
+        assert client(fake).architectures("api", DIGEST) == ["arm64"]
+        assert storage.logins == [None]
+
+
 @pytest.mark.parametrize("kind", ["basic", "bearer"])
 def test_a_wrong_password_is_told_without_showing_it(kind):
     with FakeRegistry(kind) as fake, pytest.raises(RegistryError) as failure:
@@ -53,7 +75,24 @@ def test_a_missing_password_is_told():
         client(fake, password="").digest("api", "one")
 
 
-def test_a_broken_registry_is_told():
+@pytest.fixture(name="pauses")
+def fixture_pauses(monkeypatch):
+    """The pauses that were made, of which none takes time."""
+    made = []
+    monkeypatch.setattr("time.sleep", made.append)
+    return made
+
+
+@pytest.mark.parametrize("kind", ["open", "basic", "bearer"])
+def test_a_busy_registry_is_asked_again(kind, pauses):
+    with FakeRegistry(kind) as fake:
+        fake.tags["litefarm/api:one"] = DIGEST
+        fake.busy += [429, 503]
+        assert client(fake).digest("api", "one") == DIGEST
+        assert pauses == [0.5, 1] and fake.busy == []
+
+
+def test_a_broken_registry_is_told(pauses):
     with FakeRegistry("broken") as fake, pytest.raises(RegistryError, match="answers 500"):
         client(fake).digest("api", "one")
 

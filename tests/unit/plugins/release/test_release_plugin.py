@@ -7,7 +7,7 @@ import hashlib
 
 import pytest
 from ansible_collections.litefarm.platform.plugins.action.release import resolve
-from ansible_collections.litefarm.platform.plugins.plugin_utils.release import image_tag
+from ansible_collections.litefarm.platform.plugins.plugin_utils._release import image_tag
 
 from tests.support.release import FakeRegistry, GitFolder
 
@@ -42,6 +42,7 @@ def ask(folder, fake, **changes):
         "images": {"api": {"repository": "api"}, "webapp": {"repository": "webapp", "settings": SETTINGS}},
         "ca_certificates": {},
         "images_may_be_missing": False,
+        "architecture": "",
     }
     return resolve(dict(arguments, **changes), NAMES)
 
@@ -112,6 +113,29 @@ def test_what_stands_on_a_missing_image_is_missing_without_a_word(folder, fake):
         "reference": "unresolved",
         "base": "unresolved",
     }
+
+
+def test_an_image_for_another_architecture_is_told_and_built_again(folder, fake):
+    publish(folder, fake)
+    fake.has("litefarm/api", folder.first, DIGEST, "arm64")
+    fake.has("litefarm/webapp", image_tag(folder.first, "production", SETTINGS), OTHER_DIGEST, "arm64", "amd64")
+    _commit, images, problems = ask(folder, fake, architecture="amd64")
+    assert problems == [
+        "The registry's %s/litefarm/api:%s is for arm64, and litefarm_architecture is amd64: "
+        "run playbooks/build.yml for this environment, which replaces it." % (fake.address, folder.first)
+    ]
+    _commit, images, problems = ask(folder, fake, architecture="amd64", images_may_be_missing=True)
+    assert problems == []
+    assert (images["api"]["digest"], images["webapp"]["digest"]) == (None, OTHER_DIGEST)
+    # Without the question it is as it is: preflight asks once droplets lack the image.
+    assert ask(folder, fake)[1]["api"]["digest"] == DIGEST
+
+
+def test_what_stands_on_an_image_for_another_architecture_is_built_again_too(folder, fake):
+    fake.has("litefarm/api", folder.first, DIGEST, "arm64")
+    fake.has("litefarm/above", image_tag(folder.first, base=DIGEST, recipe=RECIPE), OTHER_DIGEST, "arm64")
+    _commit, images, problems = ask(folder, fake, images=STACKED, architecture="amd64", images_may_be_missing=True)
+    assert (images["above"]["tag"], images["above"]["digest"], problems) == ("%s-unresolved" % folder.first, None, [])
 
 
 @pytest.mark.parametrize("base", ["none", "above"])

@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.litefarm.platform.plugins.module_utils.ledger import complete
-from ansible_collections.litefarm.platform.plugins.plugin_utils import droplet_rules
-from ansible_collections.litefarm.platform.plugins.plugin_utils.rollout.migrations import listed
-from ansible_collections.litefarm.platform.plugins.plugin_utils.rollout.planning import lines_of, make_plan, migrations_since
+from ansible_collections.litefarm.platform.plugins.module_utils._ledger import complete
+from ansible_collections.litefarm.platform.plugins.plugin_utils import _droplet_rules as droplet_rules
+from ansible_collections.litefarm.platform.plugins.plugin_utils._rollout.migrations import listed
+from ansible_collections.litefarm.platform.plugins.plugin_utils._rollout.planning import lines_of, make_plan, migrations_since
 
 ONE, TWO, THREE = ({"version": "v%d" % number, "commit": str(number) * 40} for number in (1, 2, 3))
 GROUPS = {"api": ["app"], "export_scheduler": ["jobs"], "webapp": ["app"]}

@@ -5,19 +5,29 @@
 
 from __future__ import annotations
 
+import http.server
+import json
+import os
+import threading
+
 import pytest
 
 from tests.support import environment_table
 
-from .simulated import Simulation
+from .simulated import Simulation, simulated_collection
 
 ROWS = environment_table.played("migrate", "switch others")
 MESSAGE = {"unreachable": "other could not go back", "revert": "first could not go back"}
 
 
+@pytest.fixture(name="collection", scope="module")
+def fixture_collection(tmp_path_factory):
+    return simulated_collection(tmp_path_factory.mktemp("collection"))
+
+
 @pytest.fixture(name="environment")
-def fixture_environment(tmp_path):
-    environment = Simulation(tmp_path)
+def fixture_environment(tmp_path, collection):
+    environment = Simulation(tmp_path, collection)
     environment.deployed("old")
     return environment
 
@@ -99,6 +109,88 @@ def test_a_droplet_that_was_lost_before_its_turn_stops_the_release_of_all(enviro
     assert [record["result"] for record in environment.history()] == ["ok"]
 
 
+def errors(run):
+    return [line.partition("failed: ")[2] for line in run.stdout.splitlines() if line.startswith("[ERROR]")]
+
+
+@pytest.mark.parametrize(
+    ("reason", "cause"),
+    [
+        ("nginx cannot be installed: no space left.\nMore of it.", "nginx cannot be installed: no space left"),
+        ("Module result deserialization failed: No start of json char found", "it was ended before it answered, as when the droplet restarts"),
+    ],
+)
+def test_the_outcome_of_a_site_run_names_what_failed_on_the_droplet(environment, reason, cause):
+    failure = {"task": "Install packages", "reason": reason}
+    run = environment.run("new", kind="site", simulated_configured=["first", "jobs"], litefarm_configuration_failure=failure)
+    assert run.returncode != 0
+    told = f"new (1111111) is not released: other failed at 'Install packages': {cause}, so nothing is released."
+    assert errors(run) == ["Action failed: " + told]
+    # Ansible's copy of the result has the sentence and nothing else of its own.
+    assert "assertion" not in run.stdout and "evaluated_to" not in run.stdout
+
+
+@pytest.mark.parametrize(
+    ("harm", "cause"), [("fails/other", "The image cannot be pulled here."), ("fails-to-migrate/first", "The init command 'migrate' ended with exit code 1.")]
+)
+def test_a_failure_is_told_where_it_happens_and_in_the_outcome(environment, harm, cause):
+    environment.harm(harm)
+    run = environment.run("new")
+    assert run.returncode != 0
+    assert errors(run) == [f"Module failed: {cause}", f"Action failed: new (1111111) is not released: {cause}"]
+
+
+def test_a_site_run_ends_with_what_runs_and_the_next_step(environment):
+    run = environment.run("new", kind="site")
+    assert run.returncode == 0, run.stdout
+    said = run.stdout.partition("TASK [Show what runs, and the next step]")[2].partition("PLAY RECAP")[0].splitlines()
+    folder = os.path.relpath(environment.folder, environment.collection.parents[3])
+    assert [line.strip() for line in said if line.startswith("    ")] == [
+        "msg:",
+        "- simulated runs new (1111111).",
+        "- webapp  https://app.example.org",
+        "- API     https://api.example.org",
+        "- The next step checks all of it as a user would.",
+        f"- ansible-playbook -i {folder}/hosts.yml playbooks/verify.yml",
+    ]
+    environment.harm("fails/other")
+    run = environment.run("newer", kind="site")
+    assert run.returncode != 0 and "Show what runs, and the next step" not in run.stdout, run.stdout
+
+
+class Chat(http.server.ThreadingHTTPServer):
+    """Takes the events of the webhook."""
+
+    def __init__(self):
+        self.heard = []
+        chat = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def log_message(self, *_arguments):
+                """What it hears is in `heard`."""
+
+            def do_POST(self):
+                chat.heard.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                self.send_response(204)
+                self.end_headers()
+
+        super().__init__(("127.0.0.1", 0), Handler)
+
+
+def test_a_chat_shows_each_event_as_a_sentence(environment):
+    with Chat() as chat:
+        threading.Thread(target=chat.serve_forever, daemon=True).start()
+        run = environment.run("new", litefarm_webhook=f"http://127.0.0.1:{chat.server_address[1]}/")
+        chat.shutdown()
+    assert run.returncode == 0, run.stdout
+    assert [event["text"] for event in chat.heard] == [
+        "simulated: the release of new (1111111), instead of old (0000000), with 2 migrations, begins (deploy by anna).",
+        "simulated: new (1111111) is released, instead of old (0000000) (deploy by anna).",
+    ]
+    # What programs read is there as well.
+    assert [(event["event"], event["kind"], event["to"]["version"]) for event in chat.heard] == [("before", "deploy", "new"), ("after", "deploy", "new")]
+
+
 def test_a_limited_release_names_what_stays_behind(environment):
     """A15."""
     run = environment.run("new", "--limit", "first,other")
@@ -135,7 +227,7 @@ def test_a_release_that_a_newer_one_replaced_changes_nothing(environment):
     for droplet in ("first", "other", "jobs"):
         environment.write(droplet, {service: {"current": f"{service}@new", "previous": f"{service}@old"} for service in environment.read(droplet)})
     run = environment.run("old")
-    assert run.returncode != 0 and "new (1111111) has run since" in run.stdout and "rollback.yml -e to=old" in run.stdout
+    assert run.returncode != 0 and "new (1111111) has run since" in run.stdout and "rollback.yml -e litefarm_to=old" in run.stdout
     assert environment.serves() == everywhere("new") and not environment.locked()
     assert environment.calls() == []
     assert len(environment.history()) == 2

@@ -10,8 +10,8 @@ import json
 
 import pytest
 from ansible_collections.litefarm.platform.plugins.action.container_service import event_of
-from ansible_collections.litefarm.platform.plugins.plugin_utils.rollout import journal, state
-from ansible_collections.litefarm.platform.plugins.plugin_utils.rollout.journal import Event, Journal
+from ansible_collections.litefarm.platform.plugins.plugin_utils._rollout import journal, state
+from ansible_collections.litefarm.platform.plugins.plugin_utils._rollout.journal import Event, Journal
 
 V1, V2 = {"version": "v1", "commit": "1" * 40}, {"version": "v2", "commit": "2" * 40}
 IMAGES = {"api": "api@2", "export_scheduler": "jobs@2", "webapp": "web@2"}
@@ -46,6 +46,16 @@ def outcome(events):
     return state.Rollout(events).outcome()
 
 
+CUT_OFF = "export_scheduler: 2 jobs were still in work after 60 s and are cut off: 1 of 'excel', 1 of 'zip'"
+
+
+@pytest.mark.parametrize(("events", "message"), [(COMMITTED, CUT_OFF), ([*SWITCHED, failed("app", "boom"), *REVERTED], "boom; " + CUT_OFF)])
+def test_jobs_that_were_cut_off_are_part_of_the_outcome(events, message):
+    noted = [dataclasses.replace(each, details={"notes": [CUT_OFF + ". Each is done again."]}) if each.host == "jobs" and each.step == "switch" else each for each in events]
+    assert outcome(noted).message == message
+    assert outcome(events).message == message.replace(CUT_OFF, "").rstrip("; ")
+
+
 # -- the journal ---------------------------------------------------------------------------------------------------------------------
 
 
@@ -66,7 +76,7 @@ def test_a_task_outside_a_run_has_no_journal():
 
 STAGE = {"name": "api", "state": "stage"}
 RELEASE = {"phase": "staged", "spec": "s", "image": "api@2"}
-LISTING = {"name": "api", "state": "run", "one_shots": [{"name": "pending"}]}
+LISTING = {"name": "api", "state": "run", "init_commands": [{"name": "pending"}]}
 
 
 @pytest.mark.parametrize(
@@ -76,9 +86,9 @@ LISTING = {"name": "api", "state": "run", "one_shots": [{"name": "pending"}]}
         # A check run on a fresh droplet.
         (STAGE, {"release": {}}, Event("app", "stage", services={"api": ""}, details={"api": {"phase": "", "image": ""}})),
         (STAGE, {"failed": True, "msg": "It died.", "log": ["boom"]}, Event("app", "stage", False, "It died.\nboom")),
-        (LISTING, {"one_shots": [{"output": ["No Pending"]}]}, Event("app", "list", details={"output": ["No Pending"]})),
+        (LISTING, {"init_commands": [{"output": ["No Pending"]}]}, Event("app", "list", details={"output": ["No Pending"]})),
         (LISTING, {"failed": True, "msg": "lost"}, Event("app", "list", False, "lost", details={"output": []})),
-        ({**LISTING, "one_shots": [{"name": "migrate"}]}, {"one_shots": []}, Event("app", "migrate", details={"output": []})),
+        ({**LISTING, "init_commands": [{"name": "migrate"}]}, {"init_commands": []}, Event("app", "migrate", details={"output": []})),
         ({"name": "postgres", "state": "present"}, {"release": RELEASE}, None),
     ],
 )

@@ -10,10 +10,15 @@ import re
 
 import pytest
 import yaml
+from ansible.inventory.manager import InventoryManager
+from ansible.parsing.dataloader import DataLoader
+from ansible.parsing.vault import VaultSecret
+from ansible.template import Templar
 from ansible_collections.litefarm.platform.plugins.action.announce import announcement, inventory_given
-from ansible_collections.litefarm.platform.plugins.plugin_utils.run_checks import PLAYBOOKS
+from ansible_collections.litefarm.platform.plugins.plugin_utils._run_checks import PLAYBOOKS, unknown_in_limit, vault_problems
 
-from tests.support.playbooks import REPO, Environment
+from tests.support.ansible_run import ansible_playbook
+from tests.support.playbooks import REPO, Environment, inherited
 from tools import house
 
 # A run that is not refused must not change the machine of the tests.
@@ -27,6 +32,15 @@ def fixture_environment(tmp_path_factory):
     environment = Environment(tmp_path_factory.mktemp("run") / "inventory")
     for droplet in environment.droplets:
         environment.host(droplet, **NOWHERE)
+    return environment
+
+
+@pytest.fixture(name="environment_with_vault", scope="module")
+def fixture_environment_with_vault(tmp_path_factory):
+    environment = Environment(tmp_path_factory.mktemp("vault") / "inventory")
+    for droplet in environment.droplets:
+        environment.host(droplet, **NOWHERE)
+    environment.vault.write_text(environment.encrypted("vault_jwt_secret: abc\n"))
     return environment
 
 
@@ -64,6 +78,14 @@ def test_a_run_begins_at_its_beginning(environment, entry):
     assert "A run with --start-at-task '" in output
 
 
+def test_a_run_in_another_folder_reads_the_settings_of_this_one(tmp_path):
+    """As README says. Without them Ansible knows neither the collection nor the inventory."""
+    settings = dict(inherited(), ANSIBLE_CONFIG=str(REPO / "ansible.cfg"))
+    done = ansible_playbook([str(REPO / "playbooks" / "preflight.yml"), "--list-hosts"], cwd=tmp_path, env=settings)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "pattern: ['litefarm']" in done.stdout
+
+
 def test_tags_of_the_environment_are_options_too(environment):
     assert "--tags api (or ANSIBLE_RUN_TAGS)" in refused(environment.play("unlock.yml", env={"ANSIBLE_RUN_TAGS": "api"}))
     assert "--skip-tags api (or ANSIBLE_SKIP_TAGS)" in refused(environment.play("unlock.yml", env={"ANSIBLE_SKIP_TAGS": "api"}))
@@ -90,6 +112,51 @@ def test_a_setting_that_changes_what_a_playbook_does(environment, settings, sent
     assert sentence in refused(environment.play("unlock.yml", env=settings))
 
 
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_a_vault_without_its_password(environment_with_vault, entry):
+    """Ansible says that it is attempting to decrypt, and not what."""
+    environment = environment_with_vault
+    output = refused(environment.play(entry, password=False))
+    assert (
+        "Nothing was changed. %s is encrypted, and this run has no vault password: put it into a file that only you can read and export "
+        "ANSIBLE_VAULT_PASSWORD_FILE=FILE, or add --ask-vault-pass." % environment.vault in output
+    )
+
+
+@pytest.mark.parametrize("entry", ["preflight.yml", "unlock.yml"])
+def test_a_vault_with_another_password(tmp_path, environment_with_vault, entry):
+    environment = environment_with_vault
+    (tmp_path / "other").write_text("another password\n")
+    output = refused(environment.play(entry, "--vault-password-file", str(tmp_path / "other"), password=False))
+    assert "The vault password of this run does not open %s: give the one that it was encrypted with" % environment.vault in output
+
+
+def test_templates_in_a_vault_are_still_templates(environment_with_vault):
+    loader, path = DataLoader(), environment_with_vault.folder / "host_vars" / "litefarmapp.yml"
+    loader.set_vault_secrets([("default", VaultSecret(environment_with_vault.password.read_bytes().strip()))])
+    before = path.read_text()
+    path.write_text(environment_with_vault.encrypted("vault_sum: '{{ 1 + 1 }}'\n"))
+    variables = {"groups": {"litefarm": ["litefarmapp"]}, "ansible_inventory_sources": [str(environment_with_vault.folder)]}
+    assert vault_problems(loader, variables) == []
+    values = loader.load_from_file(str(path), trusted_as_template=True)
+    path.write_text(before)
+    assert Templar(loader=loader, variables=values).template(values["vault_sum"]) == 2
+
+
+def test_one_encrypted_value_without_the_password(tmp_path):
+    environment = Environment(tmp_path / "inventory")
+    environment.set(vault_webhook="https://example.org")
+    assert "group_vars/litefarm/test.yml is encrypted, and this run has no vault password" in refused(environment.play("unlock.yml", password=False))
+
+
+def test_a_vault_that_no_droplet_uses_needs_no_password(environment):
+    other = environment.folder / "group_vars" / "elsewhere.yml"
+    other.write_text(environment.encrypted("a: b"))
+    process = environment.play("storage.yml", password=False)
+    other.unlink()
+    assert "PLAY [" in process.stdout and "no vault password" not in process.stdout + process.stderr
+
+
 def test_another_copy_of_the_collection_is_not_mixed_in(environment, tmp_path):
     """ANSIBLE_COLLECTIONS_PATH of a person's shell outranks this project's ansible.cfg."""
     (tmp_path / "copy" / "playbooks").mkdir(parents=True)
@@ -106,7 +173,48 @@ def test_an_inventory_without_droplets_and_a_limit_that_leaves_none_are_no_succe
     (other.folder / "hosts.yml").write_text("all: {hosts: {one: }}\n")
     assert "No droplet is in the group litefarm: give an inventory that has one" in refused(other.play("site.yml"))
     output = refused(environment.play("unlock.yml", "--limit", "litefarm-imaginary"))
-    assert "--limit litefarm-imaginary leaves no droplet of postgres[0], so nothing would be done" in output
+    assert "--limit litefarm-imaginary leaves no droplet of litefarmapp, so nothing would be done" in output
+
+
+def test_a_name_in_the_limit_that_matches_nothing_is_refused_next_to_a_right_one(environment):
+    output = refused(environment.play("deploy.yml", "--limit", "litefarmapp,litefarm-imagnary"))
+    assert "--limit names litefarm-imagnary, which is no droplet and no group of the inventory: write litefarm-imaginary if that is meant" in output
+    # An exclusion that matches nothing would change the droplet that was to be left alone.
+    output = refused(environment.play("site.yml", "--limit", "all:!litefarm_imaginary"))
+    assert "--limit names litefarm_imaginary, which is no droplet and no group of the inventory: write litefarm-imaginary" in output
+    assert "stands in the way" not in output
+
+
+@pytest.fixture(name="inventory")
+def fixture_inventory(tmp_path):
+    path = tmp_path / "hosts.yml"
+    path.write_text("litefarm: {hosts: {app-1: , app-2: , files: }}\napi: {hosts: {app-1: , app-2: }}\nload_balancer: {hosts: {}}\n")
+    return InventoryManager(loader=DataLoader(), sources=[str(path)])
+
+
+@pytest.mark.parametrize(
+    "limit", ["app-1", "app-1,files", "app-1:files", "all", "all:!app-2", "api:&app-1", "api[0]", "api[0:1]", "app-*", "~app-.", "load_balancer:app-1", "localhost"]
+)
+def test_a_limit_that_names_what_there_is(inventory, limit):
+    assert unknown_in_limit(inventory, limit) == []
+
+
+@pytest.mark.parametrize(
+    ("limit", "sentence"),
+    [
+        ("app-1,fils", "--limit names fils, which is no droplet and no group of the inventory: write files if that is meant, or leave it out."),
+        ("all:!fils", "--limit names fils, which is no droplet and no group of the inventory: write files if that is meant, or leave it out."),
+        ("app-1:&apis", "--limit names apis, which is no droplet and no group of the inventory: write api if that is meant, or leave it out."),
+        ("app-1,db-*", "--limit names db-*, which is no droplet and no group of the inventory: name one of app-1, app-2, files, or leave it out."),
+    ],
+)
+def test_a_limit_that_names_what_there_is_not(inventory, limit, sentence):
+    assert unknown_in_limit(inventory, limit) == [sentence]
+
+
+def test_a_file_of_names_is_read_too(inventory, tmp_path):
+    (tmp_path / "names").write_text("app-1\nfils\n")
+    assert [sentence.split(",")[0] for sentence in unknown_in_limit(inventory, "@%s" % (tmp_path / "names"))] == ["--limit names fils"]
 
 
 @pytest.mark.parametrize(
@@ -161,6 +269,18 @@ def test_an_open_vault_is_refused(tmp_path, playbook):
     assert sentence % (environment.vault, environment.vault) in refused(environment.play(playbook))
 
 
+@pytest.mark.parametrize("playbook", ["rollback.yml", "unlock.yml"])
+def test_what_brings_an_environment_back_warns_of_an_open_vault(tmp_path, playbook):
+    environment = Environment(tmp_path / "inventory")
+    for droplet in environment.droplets:
+        environment.host(droplet, **NOWHERE)
+    environment.vault.write_text("---\nvault_jwt_secret: abc\nvault_old: def\n")
+    process = environment.play(playbook)
+    output = " ".join((process.stdout + process.stderr).split())
+    # It goes on as far as the droplet, which is nowhere.
+    assert re.search(r"litefarmapp\]: UNREACHABLE!|could not be reached", output) and "holds secrets in plain text (vault_jwt_secret and 1 more)" in output, output
+
+
 def test_one_secret_among_other_variables_is_moved(tmp_path):
     environment = Environment(tmp_path / "inventory")
     environment.host(vault_webhook="https://example.org/secret", vault_other="{{ lookup('ansible.builtin.env', 'OTHER') }}")
@@ -176,6 +296,14 @@ def test_looking_is_possible_with_an_open_vault(tmp_path):
     assert "TASK [" in environment.play("status.yml").stdout
 
 
+def test_checks_of_a_group_with_its_old_name_are_not_left_out(tmp_path):
+    """verify.yml is run without preflight.yml, and would ask nothing of that group's droplets."""
+    environment = Environment(tmp_path / "inventory")
+    hosts = environment.folder / "hosts.yml"
+    hosts.write_text(hosts.read_text().replace("\nimage_files:\n", "\nimages:\n"))
+    assert "The group images in %s is called image_files now: rename it there." % hosts in refused(environment.play("verify.yml"))
+
+
 @pytest.mark.parametrize("name", CHANGING)
 def test_what_changes_an_environment_announces_it(name):
     """Before any task that changes something: in the playbook's first play, or by preflight.yml, which changes nothing."""
@@ -186,7 +314,7 @@ def test_what_changes_an_environment_announces_it(name):
         assert "litefarm_release.version" in preflight["vars"]["preflight_announcement"]
         assert "litefarm.platform.announce" in yaml.safe_load((REPO / "playbooks" / "preflight.yml").read_text())[0]["tasks"][-1]
     else:
-        tasks = [task for task in plays[0]["tasks"] if "ansible.builtin.assert" not in task]
+        tasks = [task for task in plays[0]["tasks"] if "ansible.builtin.fail" not in task]
         assert "litefarm.platform.announce" in tasks[0]
 
 

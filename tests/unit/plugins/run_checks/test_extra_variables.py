@@ -16,10 +16,10 @@ from ansible.errors import AnsibleError
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import lookup_loader
 from ansible.template import Templar
-from ansible_collections.litefarm.platform.plugins.plugin_utils import extra_variables
-from ansible_collections.litefarm.platform.plugins.plugin_utils.extra_variables import NAMES, SHORT_NAMES
-from ansible_collections.litefarm.platform.plugins.plugin_utils.run_checks import PLAYBOOKS, _AnyName
-from ansible_collections.litefarm.platform.plugins.plugin_utils.variables import Places
+from ansible_collections.litefarm.platform.plugins.plugin_utils import _extra_variables as extra_variables
+from ansible_collections.litefarm.platform.plugins.plugin_utils._extra_variables import NAMES, SHORT_NAMES
+from ansible_collections.litefarm.platform.plugins.plugin_utils._run_checks import PLAYBOOKS, _AnyName
+from ansible_collections.litefarm.platform.plugins.plugin_utils._variables import Places
 
 from tests.support.playbooks import REPO, Environment
 
@@ -92,7 +92,7 @@ def test_the_value_is_that_of_the_command_line_under_either_name(read, extra, op
 
 
 def test_a_name_that_is_in_no_table_is_a_mistake(read):
-    with pytest.raises(AnsibleError, match="add it to plugins/plugin_utils/extra_variables.py"):
+    with pytest.raises(AnsibleError, match="add it to plugins/plugin_utils/_extra_variables.py"):
         read({}, "to")
 
 
@@ -124,13 +124,13 @@ def output(process):
 def test_a_state_of_the_inventory_is_none(environment, given):
     said = output(environment.play("maintenance.yml", "--check", "-e", json.dumps(given)))
     assert ("TASK [Read the state of the maintenance page]" in said) == (not given), said
-    assert ("state is 'maybe', and it has to be on or off" in said) == bool(given)
+    assert ("litefarm_state is 'maybe', and it has to be on or off" in said) == bool(given)
 
 
 @pytest.mark.parametrize("given", [{}, {"secret": "no_such"}, {"litefarm_secret": "no_such"}])
 def test_a_secret_of_the_inventory_is_none(environment, given):
     said = output(environment.play("rotate.yml", "--check", "-e", json.dumps(given)))
-    assert ("production: rotate the secret no_such (" if given else "Which secret is to be rotated is not said.") in said
+    assert ("production: rotate the secret no_such (" if given else "production: list the secrets that can be rotated, and change nothing (") in said
 
 
 @pytest.mark.parametrize("given", [{}, {"confirm": "beta"}, {"litefarm_confirm": "beta"}])

@@ -5,27 +5,16 @@
 
 from __future__ import annotations
 
-import json
-import os
-import pathlib
-import subprocess
-import sys
-
 import pytest
 import yaml
 
-REPO = pathlib.Path(__file__).resolve().parents[4]
+from tests.support.playbooks import REPO, LocalPlay
+
 GROUP = yaml.safe_load((REPO / "meta" / "runtime.yml").read_text())["action_groups"]["changing"]
 # Has no module of its own: it hands the number on to container_release, which tests/unit/plugins/rollout/ sees.
 ON_THE_CONTROL_NODE = ["rollout_step"]
 
-PLAY = """
-- hosts: localhost
-  connection: local
-  gather_facts: false
-  vars:
-    ansible_python_interpreter: "{{ lookup('env', 'TEST_PYTHON') }}"
-    number: 1795550400
+PLAY = """    number: 1795550400
   module_defaults:
     group/litefarm.platform.changing: {run_number: "{{ number }}"}
   roles: [sample]
@@ -54,20 +43,9 @@ def fixture_given(tmp_path_factory):
     tasks = folder / "roles" / "sample" / "tasks" / "main.yml"
     tasks.parent.mkdir(parents=True)
     tasks.write_text(TASKS)
-    (folder / "play.yml").write_text(PLAY)
-    (folder / "ansible.cfg").write_text("[defaults]\nstdout_callback = ansible.posix.json\n")
-    environment = dict(
-        os.environ,
-        ANSIBLE_CONFIG=str(folder / "ansible.cfg"),
-        ANSIBLE_COLLECTIONS_PATH=str(REPO / "collections"),
-        ANSIBLE_LOCAL_TEMP=str(folder / "tmp"),
-        TEST_PYTHON=sys.executable,
-    )
-    command = [sys.executable, "-m", "ansible", "playbook", "-i", "localhost,", "--check", "-vvv", str(folder / "play.yml")]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done, results = LocalPlay(folder, PLAY).results("--check", "-vvv")
     assert done.returncode == 0, done.stdout + done.stderr
-    output = json.loads(done.stdout[done.stdout.index("{\n") :])
-    return {task["task"]["name"].split(" : ")[-1]: task["hosts"]["localhost"]["invocation"]["module_args"] for task in output["plays"][0]["tasks"]}
+    return {name: result["invocation"]["module_args"] for name, result in results.items()}
 
 
 @pytest.mark.parametrize("name", [name for name in GROUP if name not in ON_THE_CONTROL_NODE])

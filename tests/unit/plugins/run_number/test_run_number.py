@@ -12,9 +12,9 @@ import threading
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.litefarm.platform.plugins.module_utils import config_files as config_files_utils
-from ansible_collections.litefarm.platform.plugins.module_utils import run_number
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service import host
+from ansible_collections.litefarm.platform.plugins.module_utils import _config_files as config_files_utils
+from ansible_collections.litefarm.platform.plugins.module_utils import _run_number as run_number
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service import host
 from ansible_collections.litefarm.platform.plugins.modules import config_files, container_release, container_service, image_pull, packages, refuse_runs
 
 
@@ -77,13 +77,21 @@ def test_a_droplet_that_the_broken_run_has_not_reached_refuses_it_too(file):
         run_number.require(7)
 
 
-@pytest.mark.parametrize("content", [b"", b"seven\n", b"-7\n", b"\xff\xfe", "٧\n".encode()])
+@pytest.mark.parametrize("content", [b"", bytes(3), b"12\0\0", b"seven\n", b"-7\n", b"\xff\xfe", "٧\n".encode()])
 def test_a_corrupt_file_is_named(file, content):
     file.parent.mkdir(parents=True)
     file.write_bytes(content)
     with pytest.raises(run_number.RunRefused, match="run_number does not hold the number of a run .*delete the file, then run again"):
         run_number.require(7)
     assert file.read_bytes() == content
+
+
+@pytest.mark.parametrize("content", [b"", bytes(3)])
+def test_of_a_file_without_anything_no_zeroes_are_shown(file, content):
+    file.parent.mkdir(parents=True)
+    file.write_bytes(content)
+    with pytest.raises(run_number.RunRefused, match="it is empty or full of zeroes"):
+        run_number.require(7)
 
 
 def test_a_number_that_cannot_be_written_refuses_the_run(file):

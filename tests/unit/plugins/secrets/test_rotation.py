@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the litefarm.platform authors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Rotations as a person starts them: rotate.yml with the real wiring, and a site.yml that only notes what each droplet would be given."""
+"""Rotations as a person starts them: rotate.yml with the real group_vars, and a site.yml that only notes what each droplet would be given."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import pytest
 import yaml
 from ansible.parsing.vault import VaultLib, VaultSecret
 from ansible_collections.litefarm.platform.plugins.action.preflight import certificate_problems
-from ansible_collections.litefarm.platform.plugins.module_utils.fingerprint import key_id
-from ansible_collections.litefarm.platform.plugins.plugin_utils import vault_file
-from ansible_collections.litefarm.platform.plugins.plugin_utils.secret_rules import names
+from ansible_collections.litefarm.platform.plugins.module_utils._fingerprint import key_id
+from ansible_collections.litefarm.platform.plugins.plugin_utils import _vault_file as vault_file
+from ansible_collections.litefarm.platform.plugins.plugin_utils._secret_rules import names
 
 from tests.support.playbooks import REPO, Environment, problems
 
@@ -81,16 +81,32 @@ class World:
         self.playbooks = folder / "playbooks"
         shutil.copytree(REPO / "playbooks", self.playbooks)
         (self.playbooks / "site.yml").write_text(SITE.format(log=self.log))
+        self.backups = folder / "backups"
+        for name in ("litefarm-postgres-backup", "litefarm-file-backup"):
+            self.program(name, 'echo "${0##*/} $*" >> %s' % self.backups)
+        rotation = self.playbooks / "rotate.yml"
+        rotation.write_text(rotation.read_text().replace("/usr/local/sbin", str(folder / "programs")))
+
+    def program(self, name, text):
+        """One of a droplet's, which this machine lacks."""
+        path = self.log.parent / "programs" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("#!/bin/sh\n%s\n" % text)
+        path.chmod(0o755)
 
     def rotate(self, secret, *options, **harm):
         """Harm is read by the site.yml above, and is no variable of option -e, of which only known ones are taken."""
         self.log.write_text("")
+        self.backups.write_text("")
         (self.environment.folder / "group_vars" / "litefarm" / "harm.yml").write_text(yaml.safe_dump(harm))
         self.process = self.environment.play(str(self.playbooks / "rotate.yml"), "-e", "secret=%s" % secret, *options)
         return self.process.returncode
 
     def seen(self):
         return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+    def backed_up(self):
+        return sorted(self.backups.read_text().splitlines())
 
     def secrets(self):
         return yaml.safe_load(self._vault().decrypt(self.environment.vault.read_text()))
@@ -277,11 +293,42 @@ def test_older_backups_can_be_read_until_a_person_removes_the_keys_before(world)
     assert len(set(keys)) == 3 and all(len(key) == 64 for key in keys)
 
 
+# Both droplets have files, and one has the database.
+BACKED_UP = ["litefarm-file-backup --wait", "litefarm-file-backup --wait", "litefarm-postgres-backup full"]
+
+
 def test_a_run_that_died_before_its_new_key_was_rolled_out_loses_no_key(world):
     first = world.secrets()["vault_backup_encryption_key"]
     assert world.rotate("backup_encryption_key", kill_after=1) != 0
+    assert world.backed_up() == []
     assert world.rotate("backup_encryption_key") == 0, world.process.stdout
     assert first in {value for name, value in world.secrets().items() if name.startswith("vault_backup_encryption_key_")}
+    assert world.backed_up() == BACKED_UP
+
+
+def test_a_new_backup_key_has_backups_before_the_run_ends(world):
+    assert world.rotate("backup_encryption_key") == 0, world.process.stdout
+    assert world.backed_up() == BACKED_UP
+    said = " ".join(world.process.stdout.split())
+    assert "The bucket has backups under the new key: a full one of the database, and the files of litefarm-imaginary, litefarmapp." in said
+    assert world.rotate("jwt_secret") == 0, world.process.stdout
+    assert world.backed_up() == [] and "under the new key" not in world.process.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("litefarm-postgres-backup", "<3>The full backup failed: unable to acquire lock on file '/tmp/x'"),
+        ("litefarm-file-backup", "<3>The copy of files failed: images: /srv/litefarm/images does not exist."),
+    ],
+)
+def test_a_backup_under_the_new_key_that_fails_is_told(world, name, words):
+    world.program(name, 'echo "%s" >&2; exit 1' % words)
+    assert world.rotate("backup_encryption_key") != 0
+    said = " ".join(world.process.stdout.split())
+    assert "The new key is in use, but not everything is backed up under it yet. On litefarmapp:" in said
+    assert ("wait until it ends." if "lock" in words else words.removeprefix("<3>")) + " Correct that, then run" in said, said
+    assert "The bucket has backups under the new key" not in said
 
 
 def test_what_is_used_elsewhere_stays_open_until_a_person_has_copied_it(world):
@@ -294,7 +341,7 @@ def test_what_is_used_elsewhere_stays_open_until_a_person_has_copied_it(world):
         assert [line["keys"] for line in world.seen()] == [[new, old], []]
         output = " ".join(world.process.stdout.split())
         assert "vault_imaginary_token_beta is used by the environment beta, as vault_imaginary_token." in output and "Copy the new value" in output
-        assert "playbooks/rotate.yml -e secret=vault_imaginary_token_beta -e finish=true" in output
+        assert "playbooks/rotate.yml -e litefarm_secret=vault_imaginary_token_beta -e litefarm_finish=true" in output
         world.assert_nothing_is_told()
     assert world.rotate("imaginary_token_beta", "-e", "finish=true") == 0, world.process.stdout
     assert [line["keys"] for line in world.seen()] == [[new, ""], []]
@@ -334,8 +381,7 @@ def test_a_check_run_changes_nothing(world):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["secret="], "Which secret is to be rotated is not said. Give -e secret=NAME. The names, and what their rotation means for people:"),
-        (["secret=redis_pasword"], "This environment has no secret redis_pasword. Give -e secret=NAME."),
+        (["secret=redis_pasword"], "This environment has no secret redis_pasword. Give -e litefarm_secret=NAME."),
         (["secret=registry_password"], "Only a person can supply vault_registry_password (an access token of the image registry"),
         (["secret=redis_password", "finish=true"], "No rotation of vault_redis_password is open"),
         (["secret=redis_password", "vault_redis_password=other"], "The value of vault_redis_password that counts is not the one in"),
@@ -348,6 +394,21 @@ def test_what_cannot_be_rotated_is_told_before_anything_happens(world, options, 
     assert sentence in output
     assert ("vault_redis_password: the queues restart twice" in output) == ("The names, and what" in output)
     assert world.seen() == [] and world.environment.vault.read_text() == text
+
+
+@pytest.mark.parametrize("options", [[], ["-e", "finish=true"], ["--limit", "litefarm-imaginary"]])
+def test_without_a_name_it_lists_them_and_ends_well(world, options):
+    text = world.environment.vault.read_text()
+    assert world.rotate("", *options) == 0, world.process.stdout
+    lines = world.process.stdout.splitlines()
+    assert "production: list the secrets that can be rotated, and change nothing (inventory" in world.process.stdout
+    begin = lines.index("Secrets that ansible-playbook playbooks/rotate.yml -e litefarm_secret=NAME rotates, and what that means for people:")
+    middle = lines.index("Secrets of which a person gets a new value, puts it in with ansible-vault edit %s, and runs site.yml:" % world.environment.vault)
+    assert any(line.startswith("  vault_redis_password: the queues restart twice") for line in lines[begin:middle])
+    assert any(line.startswith("  vault_registry_password: an access token of the image registry") for line in lines[middle:])
+    assert "vault_environment_id:" not in world.process.stdout
+    assert world.seen() == [] and world.environment.vault.read_text() == text
+    world.assert_nothing_is_told()
 
 
 def test_a_part_of_an_environment_cannot_be_rotated(world):

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from ansible.parsing.vault import VaultLib, VaultSecret
 from ansible_collections.litefarm.platform.plugins.action.preflight import certificate_problems
-from ansible_collections.litefarm.platform.plugins.plugin_utils import vault_file
+from ansible_collections.litefarm.platform.plugins.plugin_utils import _vault_file as vault_file
 from cryptography import x509
 
 from tests.support.playbooks import Environment

@@ -11,8 +11,10 @@ import pathlib
 import re
 import subprocess
 import sys
+from unittest import mock
 
 import pytest
+from ansible.module_utils.testing import patch_module_args
 from ansible_collections.litefarm.platform.plugins.modules import bucket
 
 from tests.support.playbooks import Environment
@@ -37,28 +39,48 @@ def fixture_fake(tmp_path):
         yield fake
 
 
-@pytest.fixture(name="run")
-def fixture_run(fake):
-    def run(check=False, **arguments):
-        """The module's answer; it runs in a process of its own, as from a playbook."""
+class Module:
+    """Runs the module with a person's own set-up for another storage, which must not matter."""
+
+    foreign = {"AWS_PROFILE": "somebody", "AWS_ENDPOINT_URL": "https://192.0.2.1", "AWS_CA_BUNDLE": "/nonexistent"}
+
+    def __init__(self, fake, capfd):
+        self.fake = fake
+        self.capfd = capfd
+
+    def _given(self, check, arguments):
         given = {
             "name": "mine",
-            "endpoint": fake.endpoint,
+            "endpoint": self.fake.endpoint,
             "region": REGION,
             "access_key_id": KEY_ID,
             "secret_access_key": SECRET,
-            "ca_certificates": {"storage": fake.certificate},
+            "ca_certificates": {"storage": self.fake.certificate},
             "_ansible_check_mode": check,
         }
-        # A person's own set-up for another storage, which must not matter.
-        foreign = {"AWS_PROFILE": "somebody", "AWS_ENDPOINT_URL": "https://192.0.2.1", "AWS_CA_BUNDLE": "/nonexistent"}
-        environment = {**os.environ, **foreign, "PYTHONPATH": str(REPO / "collections")}
-        command = [sys.executable, "-c", PROGRAM, json.dumps(dict(given, **arguments))]
+        return {**given, **arguments}
+
+    def __call__(self, check=False, **arguments):
+        """The module's answer."""
+        self.capfd.readouterr()
+        with mock.patch.dict(os.environ, self.foreign), patch_module_args(self._given(check, arguments)), pytest.raises(SystemExit):
+            bucket.main()
+        output = self.capfd.readouterr()
+        assert SECRET not in output.out + output.err
+        return json.loads(output.out)
+
+    def apart(self, **arguments):
+        """The same in a process of its own, as from a playbook, which takes half a second to import the library."""
+        environment = {**os.environ, **self.foreign, "PYTHONPATH": str(REPO / "collections")}
+        command = [sys.executable, "-c", PROGRAM, json.dumps(self._given(False, arguments))]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         assert SECRET not in done.stdout + done.stderr
         return json.loads(done.stdout)
 
-    return run
+
+@pytest.fixture(name="run")
+def fixture_run(fake, capfd):
+    return Module(fake, capfd)
 
 
 def changes(fake):
@@ -70,13 +92,13 @@ def changes(fake):
 def test_a_missing_bucket_is_created_with_its_settings_and_then_left_alone(fake, run, wants_region):
     fake.wants_region = wants_region
     wanted = {"cors": CORS, "lifecycle": LIFECYCLE}
-    answer = run(**wanted)
+    answer = run.apart(**wanted)
     assert (answer["changed"], answer["created"], answer["diff"]["before"]) == (True, True, {})
     assert fake.buckets["mine"]["acl"] == "private"
     assert b"<AllowedOrigin>https://app.litefarm.org</AllowedOrigin>" in fake.buckets["mine"]["cors"]
     assert b"<DaysAfterInitiation>7</DaysAfterInitiation>" in fake.buckets["mine"]["lifecycle"]
     fake.seen.clear()
-    again = run(**wanted)
+    again = run.apart(**wanted)
     assert (again["changed"], again["created"], again["settings"]) == (False, False, answer["settings"])
     assert changes(fake) == []
 
@@ -240,6 +262,22 @@ def test_a_name_that_somebody_else_took_meanwhile_is_told(fake, run, monkeypatch
     taken = b"<Error><Code>BucketAlreadyExists</Code></Error>"
     monkeypatch.setattr(fake, "answer", lambda method, *_request: (409, taken) if method == "PUT" else (404, b""))
     assert "The name mine belongs to somebody else's bucket at " in run(variable="litefarm_public_bucket")["msg"]
+
+
+@pytest.mark.parametrize("answer", [(503, b"<Error><Code>SlowDown</Code></Error>"), (429, b"<Error><Code>TooManyRequests</Code></Error>")])
+def test_a_busy_storage_is_asked_again(fake, run, monkeypatch, answer):
+    """For each of the library's questions and for ours, twice."""
+    asked, well = {}, fake.answer
+
+    def busy(method, name, setting, headers, body):
+        asked[method, setting] = asked.get((method, setting), 0) + 1
+        return answer if asked[method, setting] <= 2 else well(method, name, setting, headers, body)
+
+    monkeypatch.setattr(fake, "answer", busy)
+    monkeypatch.setattr("time.sleep", lambda _seconds: None)
+    result = run(versioning=True)
+    assert result.get("failed") is None and result["created"] is True
+    assert min(asked.values()) >= 3, asked
 
 
 BUCKETS = ["litefarm-app-secret", "litefarmapp", "litefarm-production-backups"]

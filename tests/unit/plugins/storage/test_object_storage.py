@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.litefarm.platform.plugins.module_utils import object_storage
+from ansible_collections.litefarm.platform.plugins.module_utils import _object_storage as object_storage
 
 from tests.support.storage import KEY_ID, REGION, SECRET, FakeStorage
 
@@ -58,8 +58,43 @@ def test_a_storage_that_does_not_answer(fake):
 
 
 def test_an_answer_that_nobody_expects_is_shown(fake, monkeypatch):
+    monkeypatch.setattr(object_storage.time, "sleep", lambda _seconds: None)
     monkeypatch.setattr(fake, "answer", lambda *_request: (503, b"<Error><Code>SlowDown</Code><Message>Please reduce.</Message></Error>"))
     assert "answers 'SlowDown' about the bucket mine (Please reduce): see" in sentence(storage(fake))
+
+
+class Busy:
+    """Answers of a storage that is busy for some questions."""
+
+    def __init__(self, fake, monkeypatch, answers):
+        self.pauses, self.left, well = [], list(answers), fake.answer
+        monkeypatch.setattr(fake, "answer", lambda *request: self.left.pop(0) if self.left else well(*request))
+        monkeypatch.setattr(object_storage.time, "sleep", self.pauses.append)
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+def test_a_busy_storage_is_asked_again_after_longer_and_longer_pauses(fake, monkeypatch, status):
+    busy = Busy(fake, monkeypatch, [(status, b"")] * 4)
+    assert storage(fake).look("mine") is None
+    assert fake.seen == ["HEAD /mine"] * 5 and busy.pauses == [0.5, 1, 2, 4]
+
+
+def test_a_storage_that_stays_busy_is_given_up_with_its_reason(fake, monkeypatch):
+    busy = Busy(fake, monkeypatch, [(503, b"<Error><Code>SlowDown</Code><Message>Please reduce.</Message></Error>")] * 9)
+    assert "answers 'SlowDown' about the bucket mine (Please reduce): see" in sentence(storage(fake))
+    assert fake.seen == ["HEAD /mine"] * 5 + ["GET /mine?max-keys=1"] and busy.pauses == [0.5, 1, 2, 4]
+
+
+def test_a_storage_that_answers_the_last_question_is_good(fake, monkeypatch):
+    Busy(fake, monkeypatch, [(429, b"")] * 5)
+    assert storage(fake).look("mine") is None
+
+
+@pytest.mark.parametrize(("status", "code"), [(403, "AccessDenied"), (404, "NoSuchBucket"), (400, "InvalidRequest")])
+def test_what_is_refused_for_good_is_not_asked_again(fake, monkeypatch, status, code):
+    busy = Busy(fake, monkeypatch, [(status, b""), (status, b"<Error><Code>%s</Code></Error>" % code.encode())])
+    assert storage(fake).look("mine").code == code
+    assert fake.seen == ["HEAD /mine", "GET /mine?max-keys=1"] and busy.pauses == []
 
 
 def test_several_buckets_are_asked_about_at_once(fake):

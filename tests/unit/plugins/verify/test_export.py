@@ -8,9 +8,9 @@ from __future__ import annotations
 import ssl
 
 import pytest
-from ansible_collections.litefarm.platform.plugins.module_utils import object_storage
-from ansible_collections.litefarm.platform.plugins.plugin_utils.verification import export
-from ansible_collections.litefarm.platform.plugins.plugin_utils.verification.outside import Visitor
+from ansible_collections.litefarm.platform.plugins.module_utils import _object_storage as object_storage
+from ansible_collections.litefarm.platform.plugins.plugin_utils._verification import export
+from ansible_collections.litefarm.platform.plugins.plugin_utils._verification.outside import Visitor
 
 from tests.support.storage import KEY_ID, REGION, SECRET, FakeStorage
 from tests.unit.plugins.verify.servers import FARM, JWT_SECRET, USER

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.litefarm.platform.plugins.plugin_utils.verification import inside
+from ansible_collections.litefarm.platform.plugins.plugin_utils._verification import inside
 
 
 def only(rows):
@@ -35,6 +35,46 @@ def test_containers(containers, result):
     assert row["result"] == result
 
 
+@pytest.mark.parametrize(
+    ("changes", "seen", "result"),
+    [
+        # A restart every ten minutes, and one in the hour.
+        (
+            {"restarts": 40, "restarts_last_hour": 6, "running_seconds": 500},
+            "1 running for 8 min, 40 restarts, 6 in the last hour: docker logs --since 1h api-1 says why",
+            "FAIL",
+        ),
+        (
+            {"restarts": 9, "restarts_last_hour": 3, "out_of_memory": 3, "running_seconds": 1000},
+            "1 running for 16 min, 9 restarts, 3 in the last hour: memory ran out 3 times, raise api_memory_mb",
+            "FAIL",
+        ),
+        (
+            {"restarts": 3, "restarts_last_hour": 1, "out_of_memory": 1, "running_seconds": 1000},
+            "1 running for 16 min, 3 restarts, 1 in the last hour: memory ran out once, raise api_memory_mb",
+            "WARN",
+        ),
+        ({"restarts": 3, "restarts_last_hour": 0, "running_seconds": 4000}, "1 running for 66 min, 3 restarts", "ok"),
+        # Nothing in the journal.
+        (
+            {"restarts": 3, "restarts_last_hour": None, "running_seconds": 1000},
+            "1 running for 16 min, 3 restarts, the last one within the hour: docker logs --since 1h api-1 says why",
+            "FAIL",
+        ),
+        ({"restarts": 3, "restarts_last_hour": None, "running_seconds": 4000}, "1 running for 66 min, 3 restarts", "ok"),
+    ],
+)
+def test_a_crash_loop_is_seen_between_two_crashes(changes, seen, result):
+    row = only(inside.check_containers({"check": "container", "service": "api"}, {"containers": [container(**changes)]}, "one"))
+    assert (row["seen"], row["result"]) == (seen, result)
+
+
+def test_the_memory_limit_is_named_by_its_variable():
+    check = {"check": "container", "service": "api", "memory": "other_memory_mb"}
+    ill = container(restarts=2, restarts_last_hour=2, out_of_memory=2)
+    assert only(inside.check_containers(check, {"containers": [ill]}, "one"))["seen"].endswith("raise other_memory_mb")
+
+
 def test_no_engine():
     row = only(inside.check_containers({"check": "container", "service": "api"}, {"containers": [], "engine_error": "no engine is installed"}, "one"))
     assert (row["seen"], row["result"]) == ("no engine is installed", "FAIL")
@@ -57,6 +97,23 @@ def test_backups(found, changes, result):
     assert only(inside.check_backups(dict(BACKUP, **changes), {"backups": {"/backups": found}}, "one"))["result"] == result
 
 
+@pytest.mark.parametrize(
+    ("last", "seen"),
+    [
+        ({"result": "failed", "age": 7200, "message": "no space left on device"}, "newest 60 min old; the last one failed 2 h ago: no space left on device"),
+        ({"result": "failed"}, "newest 60 min old; the last one failed: journalctl -u litefarm-backup-postgres says why"),
+        ({"result": "ok", "age": 3600}, "60 min old, 10 bytes"),
+        (None, "60 min old, 10 bytes"),
+    ],
+)
+def test_a_backup_that_failed_is_told_before_the_last_good_one_is_old(last, seen):
+    found = {"newest": "a", "age_seconds": 3600, "bytes": 10, "last": last}
+    row = only(inside.check_backups(BACKUP, {"backups": {"/backups": found}}, "one"))
+    assert (row["seen"], row["result"]) == (seen, "FAIL" if "failed" in seen else "ok")
+    without = only(inside.check_backups(dict(BACKUP, none_is_ok=True), {"backups": {"/backups": {"newest": None, "last": last}}}, "one"))
+    assert without["result"] == row["result"]
+
+
 DATABASE = {"check": "database", "database": "litefarm", "owner": "litefarm"}
 ANSWER = {"owner": "litefarm", "owner_powers": [], "tls_connections": 2, "plain_connections": 0}
 
@@ -76,7 +133,115 @@ def test_databases(changes, results):
     assert [row["result"] for row in rows] == results
 
 
-STRANGERS = {"check": "strangers", "groups": ["litefarm", "api"]}
+REPAIRED = {"check": "repaired log", "kind": "repaired_log", "path": "/srv/litefarm/redis/damaged"}
+
+
+def test_a_repaired_log_is_told_until_a_person_removes_the_copy():
+    assert inside.arguments_of([REPAIRED])["repaired_logs"] == ["/srv/litefarm/redis/damaged"]
+    assert only(inside.check_repaired_log(REPAIRED, {"repaired_logs": {REPAIRED["path"]: []}}, "one"))["result"] == "ok"
+    copy = "/srv/litefarm/redis/damaged/20261127T173102Z-4096-bytes.aof"
+    row = only(inside.check_repaired_log(REPAIRED, {"repaired_logs": {REPAIRED["path"]: [{"path": copy, "bytes": 4096, "age": 7200}]}}, "one"))
+    assert (row["result"], row["where"]) == ("WARN", "one redis")
+    assert row["seen"] == "4096 damaged bytes were cut from the end of its log 2 h ago (copy: %s); remove the copy when nobody needs it" % copy
+
+
+IMAGE = {"check": "third-party image", "kind": "third_party_image", "service": "redis"}
+OF_TAG = {"image": "redis:8", "age": 40 * 86400, "newer": False, "problem": ""}
+
+
+@pytest.mark.parametrize(
+    ("found", "seen", "result"),
+    [
+        (OF_TAG, "redis:8, 40 d old", "ok"),
+        ({**OF_TAG, "newer": True}, "redis:8, 40 d old; the registry has a newer one: site.yml -e litefarm_pull_images=true takes it", "WARN"),
+        ({**OF_TAG, "newer": None, "problem": "The registry does not answer"}, "redis:8, 40 d old; The registry does not answer", "WARN"),
+        ({"image": "redis@sha256:1", "age": None, "newer": None, "problem": "fixed"}, "redis@sha256:1, age unknown; fixed", "ok"),
+        (None, "not known: no such container runs", "WARN"),
+    ],
+)
+def test_an_image_of_others(found, seen, result):
+    assert inside.arguments_of([IMAGE])["third_party"] == ["redis"]
+    row = only(inside.check_third_party_image(IMAGE, {"third_party": {"redis": found}}, "one"))
+    assert (row["where"], row["seen"], row["result"]) == ("one redis", seen, result)
+
+
+UNIT = {"check": "certificate renewal", "kind": "unit", "unit": "certbot.service", "timer": "certbot.timer"}
+
+
+@pytest.mark.parametrize(
+    ("found", "seen", "result"),
+    [
+        ({"failed": False, "age": 7200}, "ok, 2 h ago", "ok"),
+        ({"failed": False, "age": None}, "has not run yet", "ok"),
+        ({"failed": True, "age": 7200, "message": "Failed to renew certificate app"}, "failed 2 h ago: Failed to renew certificate app", "FAIL"),
+        (
+            {"failed": False, "age": 7200, "problem": "certbot.timer is not active, so nothing starts it: run site.yml"},
+            "certbot.timer is not active, so nothing starts it: run site.yml",
+            "FAIL",
+        ),
+        (None, "not asked", "FAIL"),
+    ],
+)
+def test_a_unit_whose_last_run_failed(found, seen, result):
+    assert inside.arguments_of([UNIT])["units"] == {"certbot.service": "certbot.timer"}
+    row = only(inside.check_unit(UNIT, {"units": {"certbot.service": found}}, "one"))
+    assert (row["where"], row["seen"], row["result"]) == ("one certbot.service", seen, result)
+
+
+LIVE = {"check": "live configuration", "kind": "live", "sets": ["base", "firewall"]}
+FLUSHED = "litefarm-firewall.service: the kernel lacks 9 declared lines of table inet litefarm (-) and has 0 others (+)"
+
+
+@pytest.mark.parametrize(
+    ("found", "seen", "result"),
+    [
+        ({"different": [], "unknown": []}, "as declared", "ok"),
+        ({"different": [], "unknown": ["base"]}, "unknown of base until site.yml has run", "WARN"),
+        ({"different": [FLUSHED + "\n-\t\tgoto refused"], "unknown": ["base"]}, "%s: site.yml loads what is declared" % FLUSHED, "FAIL"),
+        (
+            {"different": ["docker.service is failed", "/etc/a was changed after ssh.service read it"], "unknown": []},
+            "docker.service is failed; /etc/a was changed after ssh.service read it: site.yml loads what is declared",
+            "FAIL",
+        ),
+        ({"different": ["a", "b", "c", "d"], "unknown": []}, "a; b; c, and 1 more: site.yml loads what is declared", "FAIL"),
+        (None, "not asked", "FAIL"),
+    ],
+)
+def test_what_runs_is_what_files_declare(found, seen, result):
+    assert inside.arguments_of([LIVE])["live"] == ["base", "firewall"]
+    row = only(inside.check_live(LIVE, {"live": found}, "one"))
+    assert (row["where"], row["seen"], row["result"]) == ("one", seen, result)
+
+
+DATABASE_CERTIFICATE = {
+    "check": "database certificate",
+    "kind": "database_certificate",
+    "address": "10.0.0.1",
+    "port": 5432,
+    "host_name": "db.internal",
+    "authority": "PEM",
+    "cure": "make a new one",
+}
+DAY = 86400
+
+
+@pytest.mark.parametrize(
+    ("found", "seen", "result"),
+    [
+        ({"left": 3000 * DAY, "lifetime": 3651 * DAY}, "trusted, 3000 days left", "ok"),
+        ({"left": 29 * DAY, "lifetime": 3651 * DAY}, "trusted, 29 days left: make a new one", "FAIL"),
+        ({"error": "certificate not trusted: certificate has expired"}, "certificate not trusted: certificate has expired", "FAIL"),
+        (None, "not asked", "FAIL"),
+    ],
+)
+def test_the_certificate_of_the_database(found, seen, result):
+    asked = inside.arguments_of([DATABASE_CERTIFICATE])["database_certificates"]
+    assert asked == {"10.0.0.1:5432": {"name": "db.internal", "authority": "PEM"}}
+    row = only(inside.check_database_certificate(DATABASE_CERTIFICATE, {"database_certificates": {"10.0.0.1:5432": found}}, "one"))
+    assert (row["seen"], row["result"]) == (seen, result)
+
+
+MISPLACED = {"check": "misplaced containers", "groups": ["litefarm", "api"]}
 
 
 @pytest.mark.parametrize(
@@ -93,12 +258,12 @@ STRANGERS = {"check": "strangers", "groups": ["litefarm", "api"]}
     ],
 )
 def test_a_service_runs_only_where_it_belongs(containers, seen, result):
-    row = only(inside.check_strangers(STRANGERS, {"containers": containers}, "one"))
+    row = only(inside.check_misplaced_containers(MISPLACED, {"containers": containers}, "one"))
     assert (row["seen"], row["result"]) == (seen, result)
 
 
-def test_strangers_cannot_be_ruled_out_without_an_engine():
-    assert only(inside.check_strangers(STRANGERS, {"containers": [], "engine_error": "the engine does not answer"}, "one"))["result"] == "FAIL"
+def test_misplaced_containers_cannot_be_ruled_out_without_an_engine():
+    assert only(inside.check_misplaced_containers(MISPLACED, {"containers": [], "engine_error": "the engine does not answer"}, "one"))["result"] == "FAIL"
 
 
 COMMAND = {"check": "queues", "service": "export_scheduler", "command": ["node", "probe.js", 5], "expected": "the scheduler reaches the API"}
@@ -243,6 +408,12 @@ def test_the_age_of_wal(waiting, seen, result):
 @pytest.mark.parametrize(("level", "result"), [("disk_low", "WARN"), ("disk_full", "FAIL")])
 def test_the_database_s_disk(level, result):
     assert archive_rows(guard={**GUARD, "disk_level": level, "message": "The disk fills up."})["disk"] == ("The disk fills up.", result)
+
+
+def test_a_disk_without_its_reserve():
+    guard = {**GUARD, "reserve_problem": "The reserve file cannot be made."}
+    assert archive_rows(guard=guard)["disk"] == ("12000 MB free. The reserve file cannot be made.", "WARN")
+    assert archive_rows(guard={**GUARD, "reserve_problem": ""})["disk"] == ("12000 MB free", "ok")
 
 
 def test_a_bucket_that_cannot_be_read():

@@ -13,9 +13,9 @@ import ssl
 import threading
 
 import pytest
-from ansible_collections.litefarm.platform.plugins.module_utils.trust import trust_context
-from ansible_collections.litefarm.platform.plugins.plugin_utils.vault_file import tls_certificate, tls_key
-from ansible_collections.litefarm.platform.plugins.plugin_utils.verification import outside
+from ansible_collections.litefarm.platform.plugins.module_utils._trust import trust_context
+from ansible_collections.litefarm.platform.plugins.plugin_utils._vault_file import tls_certificate, tls_key
+from ansible_collections.litefarm.platform.plugins.plugin_utils._verification import outside
 
 NAME = "app.example.org"
 
@@ -137,22 +137,36 @@ def test_a_certificate_of_another_name_fails(visitor, tls_port):
 
 
 class Served:
-    """What a visitor sees of a certificate that ends at a given moment."""
+    """What a visitor sees of a certificate that begins and ends at given moments."""
 
-    def __init__(self, end):
-        self.end = end
+    def __init__(self, end, begin="Apr 20 12:00:00 2026 GMT"):
+        self.end, self.begin = end, begin
 
     def certificate(self, _host_name):
-        return {"notAfter": self.end}
+        return {"notBefore": self.begin, "notAfter": self.end}
 
 
 NOW = datetime.datetime(2026, 7, 1, tzinfo=datetime.timezone.utc)
 
 
-@pytest.mark.parametrize(("end", "result"), [("Sep 28 12:00:00 2026 GMT", "ok"), ("Jul 11 12:00:00 2026 GMT", "WARN")])
-def test_a_certificate_has_days_left(end, result):
-    row = only(outside.check_certificate({"check": "certificate", "host_name": NAME}, Served(end), "one", NOW))
-    assert row["result"] == result and "days left" in row["seen"]
+@pytest.mark.parametrize(
+    ("begin", "end", "seen", "result"),
+    [
+        # 90 days, of which certbot leaves 30.
+        ("Jun 30 12:00:00 2026 GMT", "Sep 28 12:00:00 2026 GMT", "trusted, 89 days left", "ok"),
+        ("Apr 26 12:00:00 2026 GMT", "Jul 25 12:00:00 2026 GMT", "trusted, 24 days left", "ok"),
+        ("Apr 22 12:00:00 2026 GMT", "Jul 21 12:00:00 2026 GMT", "trusted, 20 days left: it is not renewed, journalctl -u certbot on one says why", "FAIL"),
+        ("Apr 12 12:00:00 2026 GMT", "Jul 11 12:00:00 2026 GMT", "trusted, 10 days left: it is not renewed, journalctl -u certbot on one says why", "FAIL"),
+        ("Apr  2 12:00:00 2026 GMT", "Jul  1 20:00:00 2026 GMT", "trusted, 20 h left: it is not renewed, journalctl -u certbot on one says why", "FAIL"),
+        # 160 hours, and ten years.
+        ("Jun 27 12:00:00 2026 GMT", "Jul  4 04:00:00 2026 GMT", "trusted, 3 days left", "ok"),
+        ("Jun 26 12:00:00 2026 GMT", "Jul  2 12:00:00 2026 GMT", "trusted, 36 h left", "ok"),
+        ("Jul  1 12:00:00 2017 GMT", "Aug  1 12:00:00 2026 GMT", "trusted, 31 days left", "ok"),
+    ],
+)
+def test_a_certificate_that_was_not_renewed_fails(begin, end, seen, result):
+    row = only(outside.check_certificate({"check": "certificate", "host_name": NAME}, Served(end, begin), "one", NOW))
+    assert (row["seen"], row["result"]) == (seen, result)
 
 
 def test_a_served_certificate_is_read(visitor, tls_port):

@@ -9,8 +9,8 @@ import socket
 import zlib
 
 import pytest
-from ansible_collections.litefarm.platform.plugins.module_utils.verification import questions
-from ansible_collections.litefarm.platform.plugins.plugin_utils.verification import inside
+from ansible_collections.litefarm.platform.plugins.module_utils._verification import questions
+from ansible_collections.litefarm.platform.plugins.plugin_utils._verification import inside
 
 from tests.unit.plugins.verify.servers import IMAGE_KEY, REDIS_PASSWORD
 

@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from ansible_collections.litefarm.platform.plugins.module_utils import ledger
-from ansible_collections.litefarm.platform.plugins.module_utils.verification import rows
-from ansible_collections.litefarm.platform.plugins.plugin_utils.verification import inside, releases
+from ansible_collections.litefarm.platform.plugins.module_utils import _ledger as ledger
+from ansible_collections.litefarm.platform.plugins.module_utils._verification import rows
+from ansible_collections.litefarm.platform.plugins.plugin_utils._verification import inside, releases
 
 CHECK = {"check": "releases", "kind": "releases", "path": "/ledger"}
 V1 = {"version": "v1", "commit": "a" * 40}

@@ -5,13 +5,38 @@
 
 from __future__ import annotations
 
-from ansible_collections.litefarm.platform.plugins.action.verify import lines_of
-from ansible_collections.litefarm.platform.plugins.module_utils.verification import rows
+from ansible_collections.litefarm.platform.plugins.action.verify import lines_of, unabridged
+from ansible_collections.litefarm.platform.plugins.module_utils._verification import rows
 
 
 def test_the_table_is_aligned_and_ends_with_the_failures():
     given = [rows.row("a", "one", "1", "2", False), rows.row("long name", "one", "1", "1", True)]
     assert lines_of(given) == ["CHECK      WHERE  EXPECTED  SEEN  RESULT", "long name  one    1         1     ok", "a          one    1         2     FAIL"]
+
+
+def test_the_table_is_as_wide_as_the_terminal_and_what_failed_is_told_in_full_below():
+    seen = "the certificate is not trusted, because " + "it was issued by another authority, and " * 5
+    given = [
+        rows.row("certificate", "litefarmapp app.litefarm.org", "trusted, 30 days left", seen, False),
+        rows.row("page", "litefarmapp https://app.litefarm.org/", "200", seen, True),
+        rows.warning("releases", "litefarmapp", "one", "two"),
+    ]
+    for width in (80, 100, 140):
+        lines = lines_of(given, width)
+        assert max(len(line) for line in lines) == width
+        assert [line.split()[-1] for line in lines] == ["RESULT", "ok", "WARN", "FAIL"]
+        assert unabridged(given, width) == [
+            ("FAIL: certificate, litefarmapp app.litefarm.org: expected trusted, 30 days left, seen " + seen, "FAIL")
+        ]
+    # What is short stays whole, and what is needed only is taken from the widest column.
+    assert "  two                " in lines_of(given, 140)[2] and "https://app.litefarm.org/" in lines_of(given, 140)[1]
+    assert unabridged(given, 1000) == [] == unabridged(given, 0)
+    assert lines_of(given, 1000) == lines_of(given)
+
+
+def test_a_table_that_does_not_fit_keeps_its_columns():
+    given = [rows.row("a check with a long name", "one droplet", "a number", "another number", False)]
+    assert lines_of(given, 20)[1] == "a check with a long name  one dropl…  a number  another n…  FAIL"
 
 
 def test_durations():

@@ -13,7 +13,7 @@ import sys
 import time
 
 import pytest
-from ansible_collections.litefarm.platform.plugins.module_utils import ledger
+from ansible_collections.litefarm.platform.plugins.module_utils import _ledger as ledger
 
 from tests.unit.plugins.verify.servers import IMAGE_KEY, REDIS_PASSWORD
 
@@ -34,6 +34,7 @@ if sys.argv[1] == "ps":
     print("\\n".join(answers["containers"]))
 elif sys.argv[1] == "inspect":
     print(json.dumps([{
+        "Id": name + "0123456789ab",
         "Name": "/" + name,
         "Config": {"Labels": {"litefarm.platform.service": container["service"], **container.get("labels", {})}},
         "State": {"Status": container["status"], "StartedAt": "2026-07-01T10:00:00.123456789Z"},
@@ -88,6 +89,37 @@ def test_containers_and_a_command_in_one(engine, run):
         "queues": {"code": 0, "output": "the scheduler holds 21 connections\n"},
         "other": {"error": "its container does not run"},
     }
+
+
+JOURNAL = """#!%s
+import sys
+assert "--since=-1h" in sys.argv and "UNIT=docker-api0123456789ab.scope" in sys.argv and "_SYSTEMD_UNIT=docker.service" in sys.argv
+print(open(sys.argv[0] + ".said").read())
+""" % sys.executable
+
+
+def test_restarts_of_the_last_hour_are_in_the_journal(engine, run, tmp_path):
+    engine(containers={"api": {"service": "api", "status": "running"}})
+    assert [each["restarts_last_hour"] for each in run()["containers"]] == [None]
+    script = tmp_path / "journalctl"
+    script.write_text(JOURNAL)
+    script.chmod(0o755)
+    started = {"UNIT": "docker-api0123456789ab.scope", "MESSAGE": "Started docker-api0123456789ab.scope - libcontainer container api0123456789ab."}
+    ended = {"MESSAGE": 'level=info msg="ignoring event" container=api0123456789ab module=libcontainerd topic=/tasks/delete type="*events.TaskDelete"'}
+    killed = {"MESSAGE": "oom-kill:constraint=CONSTRAINT_MEMCG,oom_memcg=/system.slice/docker-api0123456789ab.scope,task=node"}
+    other = {"MESSAGE": 'msg="ignoring event" container=redis0123456789 topic=/tasks/delete'}
+    for entries, expected in (
+        ([], (0, 0)),
+        ([other], (0, 0)),
+        # With cgroup v1 systemd knows no scope.
+        ([ended], (1, 0)),
+        ([started, ended, killed], (1, 1)),
+        # The engine counts two: the third start was a person's.
+        ([started, started, started, ended, ended, killed, killed], (2, 2)),
+        ([{"MESSAGE": [97, 112, 105], "UNIT": "docker-api0123456789ab.scope"}, ended], (1, 0)),
+    ):
+        (tmp_path / "journalctl.said").write_text("\n".join(json.dumps(each) for each in entries))
+        assert [(each["restarts_last_hour"], each["out_of_memory"]) for each in run()["containers"]] == [expected]
 
 
 def test_containers_tell_their_images(engine, run):
@@ -180,6 +212,18 @@ def test_an_archive_is_read_in_the_bucket_and_on_the_droplet(engine, run, tmp_pa
     engine(containers={})
     found = run(archives=wanted)["archives"][str(state)]
     assert (found["problem"], found["newest"]) == ("The container for backups does not run: site.yml starts it.", None)
+
+
+def test_the_newest_backup_and_the_result_of_the_last_one(run, tmp_path):
+    (tmp_path / "dumps").mkdir()
+    (tmp_path / "dumps" / "a.dump").write_text("dump")
+    record, wanted = tmp_path / "backup-dump.json", {"path": str(tmp_path / "dumps"), "pattern": "*.dump"}
+    for asked in (wanted, dict(wanted, record=str(record))):
+        found = run(backups=[asked])["backups"][wanted["path"]]
+        assert (found["newest"], found["bytes"], found["last"]) == (str(tmp_path / "dumps" / "a.dump"), 4, None)
+    record.write_text(json.dumps({"time": int(time.time()) - 60, "result": "failed", "message": "x"}))
+    last = run(backups=[dict(wanted, record=str(record))])["backups"][wanted["path"]]["last"]
+    assert (last["result"], 60 <= last["age"] < 90) == ("failed", True)
 
 
 def test_status_of_the_backup_of_files(run, tmp_path):

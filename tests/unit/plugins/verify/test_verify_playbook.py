@@ -6,11 +6,14 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
-from ansible_collections.litefarm.platform.plugins.module_utils import ledger
-from ansible_collections.litefarm.platform.plugins.plugin_utils.verification.inside import INSIDE
-from ansible_collections.litefarm.platform.plugins.plugin_utils.verification.outside import OUTSIDE
+from ansible_collections.litefarm.platform.plugins.module_utils import _ledger as ledger
+from ansible_collections.litefarm.platform.plugins.module_utils._restarts import memory_variable
+from ansible_collections.litefarm.platform.plugins.plugin_utils._vault_file import tls_certificate, tls_key
+from ansible_collections.litefarm.platform.plugins.plugin_utils._verification.inside import INSIDE
+from ansible_collections.litefarm.platform.plugins.plugin_utils._verification.outside import OUTSIDE
 
 from tests.support.playbooks import REPO, Environment
 from tests.support.storage import KEY_ID, REGION, SECRET
@@ -27,6 +30,8 @@ def fixture_environment(tmp_path, request, redis, imaginary, world):
         environment.host(droplet, ansible_host="127.0.0.1")
     environment.set(
         api_redis_port=redis.port,
+        # Where nobody listens.
+        api_database_port=1,
         litefarm_imaginary_url=imaginary.base,
         litefarm_spaces_endpoint=world.endpoint,
         litefarm_spaces_region=REGION,
@@ -36,6 +41,7 @@ def fixture_environment(tmp_path, request, redis, imaginary, world):
         vault_redis_password=REDIS_PASSWORD,
         vault_imaginary_token=IMAGE_KEY,
         vault_jwt_secret=JWT_SECRET,
+        vault_postgres_tls_certificate=tls_certificate(tls_key(), "postgres.litefarm.internal", 1),
         vault_spaces_access_key_id=KEY_ID,
         vault_spaces_secret_access_key=SECRET,
     )
@@ -72,11 +78,16 @@ def test_an_environment_is_asked_all_questions_and_shows_no_secret(environment):
     # The storage was asked; the API of this environment is not here.
     assert [(row["seen"], row["result"]) for row in of(rows, "export")] == [("the API: Connection refused", "FAIL")]
     assert {row["where"] for row in of(rows, "peer ports")} == {"%s to %s 127.0.0.1" % (app, other), "%s to %s 127.0.0.1" % (other, app)}
-    assert {row["where"].split()[0] for row in of(rows, "strangers")} == {app, other}
+    assert {row["where"].split()[0] for row in of(rows, "misplaced containers")} == {app, other}
     services = {row["where"] for row in of(rows, "container")}
     expected = {"%s %s" % (app, service) for service in ("postgres", "postgres_backup", "api", "webapp")} | {"%s redis" % other, "%s export_scheduler" % other}
     assert services == expected | ({"%s imaginary" % other} if environment.name == "production" else set())
     assert len(of(rows, "certificate")) == 3
+    assert [(row["where"].split()[0], row["seen"]) for row in of(rows, "database certificate")] == [(app, "Connection refused")]
+    assert {row["where"] for row in of(rows, "certificate renewal")} == {"%s certbot.service" % app, "%s certbot.service" % other}
+    assert [row["where"] for row in of(rows, "live configuration")] == [app, other]
+    images = {row["where"].split()[1] for row in of(rows, "third-party image")}
+    assert images == {"postgres", "redis"} | ({"imaginary"} if environment.name == "production" else set())
     assert [(row["where"], row["result"]) for row in of(rows, "releases")] == [(app, "ok")]
     assert {row["where"] for row in of(rows, "queues") + of(rows, "scheduler's API")} == {"%s export_scheduler" % other}
 
@@ -97,6 +108,14 @@ def test_a_part_of_the_environment_is_asked_about_the_whole(environment):
 def test_every_kind_is_documented():
     documentation = (REPO / "plugins" / "modules" / "verify_droplet.py").read_text()
     assert [kind for kind in (*OUTSIDE, *INSIDE) if "C(%s)" % kind not in documentation] == []
+
+
+def test_the_variables_of_memory_limits_are_those_of_roles():
+    """A row names them as the cure of containers that run out of memory."""
+    checks = re.findall(r"kind: containers, service: (\w+)(?:, memory: (\w+))?", (REPO / "playbooks" / "vars" / "verify.yml").read_text())
+    known = "".join(path.read_text() for path in REPO.glob("roles/*/meta/argument_specs.yml"))
+    assert len(checks) == 7
+    assert [name for service, memory in checks if (name := memory or memory_variable(service)) and "\n      %s:\n" % name not in known] == []
 
 
 def test_only_one_of_several_droplets_is_asked_once(environment, world):

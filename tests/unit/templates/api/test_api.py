@@ -24,14 +24,8 @@ GIVEN = {
 
 
 @pytest.fixture
-def declared(repo, evaluate):
-    """declared("env", ...): an argument of the role's one call, as the module receives it."""
-    task = yaml.safe_load((repo / "roles" / "api" / "tasks" / "main.yml").read_text())[0]["litefarm.platform.container_service"]
-
-    def read(argument, **overrides):
-        return evaluate("api", task[argument], **{**GIVEN, **overrides})
-
-    return read
+def declared(declaration):
+    return declaration("api", **GIVEN)
 
 
 def test_production_checks_the_name_in_the_database_servers_certificate(declared):
@@ -102,22 +96,22 @@ def test_migrations_run_from_the_new_image_and_never_with_its_shipped_command(de
     task = yaml.safe_load((repo / "roles" / "api" / "tasks" / "main.yml").read_text())[0]["litefarm.platform.container_service"]
     assert task["command"] == ["node", "dist/app/src/server.js"]
     assert declared("state") == "present"
-    (shot,) = declared("one_shots")
+    (shot,) = declared("init_commands")
     assert "migrate:latest" in shot["command"] and shot["keep_output"]
 
 
 @pytest.mark.parametrize(("state", "command"), [("pending", "migrate:list"), ("migrate", "migrate:latest")])
 def test_commands_on_the_database_touch_no_container(declared, state, command):
     assert declared("state", api_state=state) == "run"
-    (shot,) = declared("one_shots", api_state=state)
+    (shot,) = declared("init_commands", api_state=state)
     assert shot["command"][-1] == command
 
 
 def test_a_staged_release_finds_its_migrations_done(declared):
     assert declared("state", api_state="stage") == "stage"
-    assert declared("one_shots", api_state="stage") == []
+    assert declared("init_commands", api_state="stage") == []
 
 
 def test_a_migration_does_not_wait_for_a_table_for_long(declared):
-    (shot,) = declared("one_shots", api_state="migrate", api_migration_lock_timeout=7)
+    (shot,) = declared("init_commands", api_state="migrate", api_migration_lock_timeout=7)
     assert shot["env"] == {"PGOPTIONS": "-c lock_timeout=7s"}

@@ -51,8 +51,11 @@ def swap(render, tmp_path):
         program.chmod(0o755)
     swaps.touch()
 
-    def run(size):
+    def run(size, live=False):
         calls.write_text("")
+        if live:
+            done = subprocess.run(["sh", "-c", script, "litefarm-swap", "--live", str(size)], stdout=subprocess.PIPE, text=True, check=False)
+            return done.returncode, done.stdout
         subprocess.run(["sh", "-c", script, "litefarm-swap", str(size)], check=True, env={"PATH": f"{tmp_path}:{os.environ['PATH']}"})
         return calls.read_text().split(), file
 
@@ -73,6 +76,16 @@ def test_the_swap_file_is_made_once_resized_and_removed(swap):
     assert swap(0)[0] == ["swapoff"]
     assert not file.exists()
     assert swap(0)[0] == []
+
+
+def test_swap_that_was_switched_off_by_hand_is_noticed(swap, tmp_path):
+    _calls, file = swap(2)
+    assert swap(2, live=True) == (0, "")
+    assert swap(1, live=True) == (1, f"{file} has 2097152 bytes, declared are 1048576\n")
+    (tmp_path / "swaps").write_text("")
+    assert swap(2, live=True) == (1, f"{file} is not in use\n")
+    swap(0)
+    assert swap(0, live=True) == (0, "")
 
 
 def test_a_swap_file_that_was_left_half_made_is_made_anew(swap):
@@ -170,6 +183,10 @@ def test_kernel_settings_of_an_environment_outrank_the_roles(render):
     assert "vm.overcommit_memory = 1\n" in text
     assert "vm.swappiness = 10" not in text
     assert "\n-net.ipv6.conf.all.accept_redirects = 0\n" in text
+
+
+def test_services_may_listen_on_an_address_that_appears_late(render):
+    assert "\nnet.ipv4.ip_nonlocal_bind = 1\n" in render("base", "sysctl.conf.j2")
 
 
 def test_time_servers_are_the_distributions_unless_named(render):

@@ -28,18 +28,8 @@ def tasks(repo):
 
 
 @pytest.fixture
-def declared(tasks, evaluate):
-    """declared("env", ...): an argument of the role's one container, as the module receives it."""
-    service = tasks[-1]["litefarm.platform.container_service"]
-
-    def read(value, **overrides):
-        if isinstance(value, list):
-            return [read(item, **overrides) for item in value]
-        if isinstance(value, dict):
-            return {key: read(item, **overrides) for key, item in value.items()}
-        return evaluate("export_scheduler", value, **overrides) if "{{" in str(value) else value
-
-    return lambda argument, **overrides: read(service[argument], **{**GIVEN, **overrides})
+def declared(declaration):
+    return declaration("export_scheduler", **GIVEN)
 
 
 def test_the_jobs_get_what_they_read(declared):

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import configparser
+import contextlib
 import datetime
 import hashlib
 import importlib
@@ -16,6 +17,7 @@ import sys
 import types
 
 import pytest
+import yaml
 
 KEY = "k" * 64
 SECRETS = {"file_backups_encryption_key": KEY, "file_backups_access_key_id": "DO00", "file_backups_secret_access_key": "geheim-geheim"}
@@ -109,6 +111,14 @@ def test_the_timer_makes_up_for_a_night_that_was_missed(render):
     assert (timer["Timer"]["OnCalendar"], timer["Timer"]["Persistent"]) == ("*-*-* 04:10:00 UTC", "true")
 
 
+def test_the_repository_of_a_new_key_does_not_wait_for_the_night(repo, evaluate):
+    """A timer's OnActiveSec counts from its last start."""
+    (task,) = [each for each in yaml.safe_load((repo / "roles/file_backups/tasks/main.yml").read_text()) if "litefarm.platform.config_files" in each]
+    (timer,) = [unit for unit in task["litefarm.platform.config_files"]["units"] if unit["name"] == "litefarm-file-backup.timer"]
+    concerned = [evaluate("file_backups", pattern) for pattern in timer["only_for"] if "{{" in pattern]
+    assert timer["on_change"] == "restart" and concerned == ["/etc/litefarm/file-backup/password"]
+
+
 def test_files_are_copied_at_once_only_where_a_set_says_so(evaluate, render):
     watched = [{"tag": "history", "paths": ["/var/history"], "watch": "/var/history/history.jsonl"}, {"tag": "images", "paths": ["/srv/images"]}]
     assert evaluate("file_backups", "file_backups__watched", **{**ON, "file_backups_sets": watched}) == ["/var/history/history.jsonl"]
@@ -186,6 +196,40 @@ def test_a_lock_is_not_waited_for_for_ever(programs, settings):
         programs.litefarm_files.Restic(settings(), run, slept.append).snapshots()
     # Once more after a stale lock may have gone.
     assert slept == [0.0]
+
+
+@pytest.fixture
+def held(programs, tmp_path, monkeypatch):
+    """A function that lets a copy run for a number of seconds, while those who wait make the time pass."""
+    now, running = [0.0], programs.litefarm_files.only_one(tmp_path)
+
+    def start(seconds):
+        def sleep(pause):
+            now[0] += pause
+            if now[0] >= seconds:
+                running.__exit__(None, None, None)
+
+        monkeypatch.setattr(programs.litefarm_files, "time", types.SimpleNamespace(monotonic=lambda: now[0], sleep=sleep))
+        running.__enter__()
+        return tmp_path, now
+
+    return start
+
+
+def test_a_copy_that_ends_within_a_minute_is_waited_for(programs, held):
+    """The history is copied at each release, and a restore by hand may come at that moment."""
+    folder, now = held(50)
+    with programs.litefarm_files.only_one(folder):
+        assert now == [50.0]
+
+
+def test_a_longer_copy_is_named_with_both_units(programs, held):
+    folder, now = held(1000)
+    units = "litefarm-file-backup.service litefarm-file-backup-changed.service"
+    with pytest.raises(programs.litefarm_files.Error, match="A copy or a restore is running on this droplet: wait until it has ended .*" + units):
+        with programs.litefarm_files.only_one(folder):
+            pass
+    assert now == [60.0]
 
 
 # ---- Redis
@@ -366,6 +410,27 @@ def test_a_change_that_cannot_be_copied_is_told(programs, changed):
 
 
 # ---- restores
+
+
+@pytest.mark.parametrize(("words", "seconds"), [([], 60), (["--wait"], 3600)])
+def test_a_copy_waits_for_another_one_and_for_longer_if_it_is_asked_to(programs, tmp_path, monkeypatch, words, seconds):
+    """The copies under a new encryption key must not fail because a timer's copy is running."""
+    files, waited = programs.litefarm_files, []
+    monkeypatch.setattr(files.Settings, "read", classmethod(lambda cls: types.SimpleNamespace(set_of=None, bucket_copies=[])))
+    monkeypatch.setattr(files, "only_one", lambda seconds=0: waited.append(seconds) or contextlib.nullcontext())
+    monkeypatch.setattr(programs.backup.Backup, "all", lambda self, accepted: {"result": "ok", "message": "", "bytes": 0, "tags": {}})
+    monkeypatch.setattr(files, "STATUS", tmp_path / "status.json")
+    monkeypatch.setattr(sys, "argv", ["litefarm-file-backup", *words])
+    assert programs.backup.main() == 0 and waited == [seconds]
+
+
+def test_a_result_that_has_no_room_does_not_leave_the_last_good_one(programs, tmp_path):
+    files, status = programs.litefarm_files, tmp_path / "status.json"
+    files.write_result(status, NIGHT)
+    assert files.read_json(status) == NIGHT
+    (tmp_path / ".status.json.part").symlink_to("/dev/full")
+    files.write_result(status, {"result": "failed"})
+    assert status.read_text() == "" and list(tmp_path.iterdir()) == [status]
 
 
 def test_times_have_a_zone(programs):

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 
 
 @pytest.fixture
@@ -91,6 +92,19 @@ def test_it_is_loaded_before_the_network_and_stopping_it_opens_nothing(render):
     assert "Before=network-pre.target shutdown.target" in unit
     assert "After=local-fs.target nftables.service" in unit
     assert not [line for line in unit if line.startswith("ExecStop")]
+
+
+def test_debians_unit_flushes_nothing_of_other_programs(render):
+    directives = [line for line in render("firewall", "nftables.conf.j2").splitlines() if line and not line.startswith("#")]
+    assert directives == ['include "/etc/litefarm/firewall/ruleset.nft"', 'include "/etc/nftables.d/*.nft"']
+    unit = [line for line in render("firewall", "nftables.service.j2").splitlines() if not line.startswith("#")]
+    assert unit == ["[Service]", "ExecStop="]
+
+
+def test_each_run_compares_the_kernels_rules_with_the_file(repo):
+    tasks = yaml.safe_load((repo / "roles/firewall/tasks/main.yml").read_text())
+    (unit,) = tasks[-1]["litefarm.platform.config_files"]["units"]
+    assert (unit["on_change"], unit["live"]) == ("reload", {"kind": "nftables", "table": "inet litefarm", "file": "/etc/litefarm/firewall/ruleset.nft"})
 
 
 @pytest.mark.parametrize(

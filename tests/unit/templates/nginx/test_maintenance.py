@@ -9,17 +9,17 @@ import json
 
 import pytest
 
-from tests.support.playbooks import Environment
+from tests.support.playbooks import REPO, Environment
 
 
 @pytest.fixture
 def maintenance(tmp_path, monkeypatch):
     """maintenance("state=on", ...): a run with an engine that writes down what it is asked; its result, and those words."""
     environment = Environment(tmp_path / "inventory")
-    asked, folder = tmp_path / "asked", tmp_path / "maintenance"
+    asked, folder, program = tmp_path / "asked", tmp_path / "maintenance", tmp_path / "program"
     engine = tmp_path / "bin" / "docker"
     engine.parent.mkdir()
-    engine.write_text(f"#!/bin/sh\necho \"$@\" >> {asked}\necho \"changed: 'zip' would be paused\"\necho 'all queues are paused'\n")
+    engine.write_text(f"#!/bin/sh\necho \"$@\" >> {asked}\ncat > {program}\necho \"changed: 'zip' would be paused\"\necho 'all queues are paused'\n")
     engine.chmod(0o755)
     monkeypatch.setenv("PATH", str(engine.parent), prepend=":")
 
@@ -27,7 +27,7 @@ def maintenance(tmp_path, monkeypatch):
         process = environment.play("maintenance.yml", "-e", json.dumps({"litefarm_maintenance_directory": str(folder)}), *options)
         return process, asked.read_text().splitlines() if asked.exists() else []
 
-    run.folder = folder
+    run.folder, run.program = folder, program
     return run
 
 
@@ -44,8 +44,15 @@ def test_another_state_is_refused_before_anything_is_touched(maintenance, state)
 def test_a_check_run_only_says_what_would_be_done(maintenance, given, verb):
     process, asked = maintenance("--check", "-e", given)
     assert process.returncode == 0, process.stdout
-    assert asked == [f"exec export_scheduler node /etc/litefarm/queues.js {verb} --check"]
+    assert asked == [f"exec --interactive export_scheduler node - {verb} --check"]
     assert not maintenance.folder.exists()
+
+
+def test_it_uses_the_program_of_a_release_so_that_none_ends_its_pause(maintenance):
+    process, asked = maintenance("--check", "-e", "state=on", "-e", '{"export_scheduler_queues": ["zip", "Schedule driver "]}')
+    assert process.returncode == 0, process.stdout
+    assert asked == ['exec --interactive export_scheduler node - pause --queues=["zip", "Schedule driver "] --check']
+    assert maintenance.program.read_text() == (REPO / "roles" / "export_scheduler" / "files" / "queues.js").read_text()
 
 
 def test_the_page_holds_the_message_as_text_and_not_as_markup(maintenance):
@@ -58,7 +65,7 @@ def test_the_page_holds_the_message_as_text_and_not_as_markup(maintenance):
 def test_without_a_state_it_says_what_is_so(maintenance):
     process, asked = maintenance()
     assert process.returncode == 0, process.stdout
-    assert asked == ["exec export_scheduler node /etc/litefarm/queues.js status"]
+    assert asked == ["exec --interactive export_scheduler node - status"]
     assert "web and API: open" in process.stdout
     maintenance.folder.mkdir()
     (maintenance.folder / "page.html").write_text("closed")

@@ -58,7 +58,7 @@ def keys(role):
     def render_keys(nginx_keys, **options):
         variables = {"nginx_sites": [dict(SITES["keyed"], **options)], "nginx_keys": nginx_keys, "ansible_facts": TRIXIE}
         (entry,) = role("nginx").evaluate("nginx__key_files", **variables)
-        return role("nginx").render(entry["template"], **variables, **entry["vars"])
+        return role("nginx").render(entry["template"], **{**variables, **entry["vars"]})
 
     return render_keys
 
@@ -132,13 +132,17 @@ def test_event_streams_are_not_buffered_and_may_be_silent(site):
 def test_the_allowed_origin_of_a_service_can_be_replaced(site):
     text = site("proxy", cors_origin="https://app.example.org")
     assert "proxy_hide_header Access-Control-Allow-Origin;" in text
-    assert 'add_header Access-Control-Allow-Origin "https://app.example.org" always;' in location(text, "/")
+    assert "add_header Access-Control-Allow-Origin $origin_api always;" in location(text, "/")
+    assert 'map $http_origin $origin_api {\n    default "https://app.example.org";\n' in text
+    assert "    include /etc/nginx/former_names.d/*.origins;\n}" in text
     assert "Access-Control" not in site("proxy")
 
 
 @pytest.mark.parametrize("kind", ["proxy", "keyed"])
 def test_the_replaced_origin_is_on_answers_to_every_method_and_on_errors_of_every_maker(site, kind):
     text = site(kind, cors_origin="https://app.example.org")
+    allowed = f"$origin_{SITES[kind]['name']}"
+    assert mapped(text, f"$http_origin {allowed}", "https://elsewhere.example.org") == "https://app.example.org"
     server = re.sub(r"    location [^\n]* \{\n.*?\n    \}\n", "", text.split("listen 443")[1], flags=re.DOTALL)
     # For the whole server, so that no location and no method, OPTIONS for example, goes without.
     for name in ("Access-Control-Allow-Origin", "Access-Control-Allow-Credentials"):
@@ -146,7 +150,7 @@ def test_the_replaced_origin_is_on_answers_to_every_method_and_on_errors_of_ever
     for block in re.findall(r"    location [^\n]* \{\n(.*?)\n    \}", text.split("listen 443")[1], re.DOTALL):
         if "proxy_pass" in block or "/.unavailable" in block or "return 401 '" in block or "return 503" in block:
             # "always", because without it errors such as 413 and 429 would have none.
-            assert 'add_header Access-Control-Allow-Origin "https://app.example.org" always;' in block
+            assert f"add_header Access-Control-Allow-Origin {allowed} always;" in block
             assert "add_header Access-Control-Allow-Credentials true always;" in block
             assert "OPTIONS" not in block
 
@@ -317,7 +321,7 @@ def test_keys_are_for_root_alone_and_go_with_their_site(evaluate, repo):
     assert {"dest": "/etc/nginx/keys.d", "state": "directory", "mode": "0700"} in evaluate("nginx", "nginx__files", **variables)
     tasks = yaml.safe_load((repo / "roles/nginx/tasks/main.yml").read_text())
     (call,) = (task["litefarm.platform.config_files"] for task in tasks if "litefarm.platform.config_files" in task)
-    assert call["secret_files"] == "{{ nginx__key_files }}"
+    assert call["secret_files"] == "{{ nginx__key_files + nginx__imported_files }}"
     assert "nginx__key_files" not in call["files"]
     assert {"path": "/etc/nginx/keys.d"} in call["exclusive"]
 
@@ -374,7 +378,7 @@ def test_an_internal_site_has_no_redirects(role):
     variables = dict(INTERNAL, nginx_sites=[entry], ansible_facts=TRIXIE)
     (made,) = nginx.evaluate("nginx__site_files", **variables)
     with pytest.raises(AnsibleError, match="the entry named api_internal: redirects"):
-        nginx.render("site.conf.j2", **variables, **made["vars"])
+        nginx.render("site.conf.j2", **{**variables, **made["vars"]})
 
 
 @pytest.mark.parametrize(
@@ -513,7 +517,7 @@ def test_an_internal_site_is_plain_and_private_and_adds_nothing(role):
     nginx = role("nginx")
     variables = dict(INTERNAL, nginx_sites=[INTERNAL_SITE], ansible_facts=TRIXIE)
     (entry,) = nginx.evaluate("nginx__site_files", **variables)
-    text = nginx.render("site.conf.j2", **variables, **entry["vars"])
+    text = nginx.render("site.conf.j2", **{**variables, **entry["vars"]})
     assert re.findall(r"listen (.*);", text) == ["192.0.2.10:8090"]
     for word in ("ssl", "limit_req", "add_header", "error_page", "acme-challenge"):
         assert word not in text
@@ -525,12 +529,12 @@ def test_an_internal_site_sets_every_header_that_nginx_conf_does(role, main):
     nginx = role("nginx")
     variables = dict(INTERNAL, nginx_sites=[INTERNAL_SITE], ansible_facts=TRIXIE)
     (entry,) = nginx.evaluate("nginx__site_files", **variables)
-    names = [re.findall(r"proxy_set_header (\S+) ", text) for text in (main(), nginx.render("site.conf.j2", **variables, **entry["vars"]))]
+    names = [re.findall(r"proxy_set_header (\S+) ", text) for text in (main(), nginx.render("site.conf.j2", **{**variables, **entry["vars"]}))]
     assert names[0]
     assert names[0] == names[1]
 
 
-def test_only_droplets_of_the_edge_are_believed(main):
+def test_only_load_balancers_are_believed(main):
     text = main([INTERNAL_SITE], **INTERNAL)
     assert block(text, "geo $realip_remote_addr $from_edge").split() == ["default", '"";', "192.0.2.10", "yes;"]
     for name, own in (("proto", "$scheme"), ("host", "$host"), ("port", "$server_port")):
@@ -568,8 +572,8 @@ def test_streams_to_other_droplets_leave_with_the_address_that_reaches_them(site
 
 def test_maintenance_closes_what_is_passed_on_and_not_the_path_of_health(site):
     text = site("proxy", maintenance=True, event_paths=["/events"])
-    for path in ("/", "/events"):
-        assert "if (-f /var/lib/litefarm/maintenance/page.html) {\n            rewrite ^ /.maintenance last;" in location(text, path)
+    for path, reconnect in (("/", ""), ("/events", "$reconnect_api")):
+        assert "if (-f /var/lib/litefarm/maintenance/page.html) {\n            rewrite ^ %s/.maintenance last;" % reconnect in location(text, path)
     health = location(text, "= /.well-known/litefarm-health")
     assert "-f " not in health
     assert "proxy_pass http://api/;" in health
@@ -588,6 +592,106 @@ def test_maintenance_says_when_to_come_back_and_leaves_a_503_of_the_service_alon
     assert '"~text/html" /.maintenance/page.html;' in block(main([dict(SITES["proxy"], maintenance=True)]), "map $http_accept $page_of_maintenance")
 
 
+CORS = {"cors_origin": "https://app.example.org"}
+
+
+def mapped(text, head, value):
+    """What one of nginx's maps makes of a value."""
+    found = None
+    for key, result in re.findall(r'^ +(\S+) (.*);$', text.split("map " + head + " {\n", 1)[1].split("\n}", 1)[0], re.MULTILINE):
+        key, result = key.strip('"'), result.strip('"')
+        if key == "default":
+            default = result
+        elif found is None and (re.search(key[1:], value) if key.startswith("~") else key == value):
+            found = result
+    return default if found is None else found
+
+
+@pytest.mark.parametrize("options", [{}, EDGE, {"maintenance": True}, {"keyed": True}])
+def test_nginx_answers_preflights_itself_whatever_the_service_or_a_maintenance_says(site, options):
+    text = site("proxy", **CORS, **options)
+    question = '"$request_method:$http_access_control_request_method" $preflight_api'
+    assert [mapped(text, question, value) for value in ("OPTIONS:GET", "OPTIONS:", "GET:", "GET:POST", "POST:")] == ["yes", "", "", "", ""]
+    secure = text.split("listen 443")[1]
+    # Of the server: before locations, and so before maintenance, limits of rates and keys.
+    assert "    if ($preflight_api) {\n        rewrite ^ /.preflight last;\n    }\n" in secure.split("    location ", 1)[0]
+    block = location(text, "= /.preflight")
+    assert "internal;" in block
+    assert "return 204;" in block
+    assert "add_header Access-Control-Allow-Origin $origin_api always;" in block
+    assert mapped(text, "$http_origin $origin_api", "") == "https://app.example.org"
+    # As the service: whichever headers are asked for, farm_id and user_id among them.
+    assert "add_header Access-Control-Allow-Headers $http_access_control_request_headers always;" in block
+    methods = re.search(r'add_header Access-Control-Allow-Methods "(.*)" always;', block)[1].split(", ")
+    assert sorted(methods) == ["DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"]
+    for word in ("limit_req", "auth_request", "proxy_pass", "-f "):
+        assert word not in block
+    for kind in SITES:
+        assert "preflight" not in site(kind)
+
+
+@pytest.mark.parametrize("kind", ["proxy", "keyed"])
+def test_a_page_of_the_allowed_origin_may_read_when_to_come_back(site, kind):
+    name = SITES[kind]["name"]
+    text = site(kind, maintenance=kind == "proxy", **CORS)
+    server = re.sub(r"    location [^\n]* \{\n.*?\n    \}\n", "", text.split("listen 443")[1], flags=re.DOTALL)
+    # Also where no location is found, as with headers that are too large.
+    for part in [server, *re.findall(r"    location [^\n]* \{\n(.*?)\n    \}", text.split("listen 443")[1], re.DOTALL)]:
+        if "add_header" in part:
+            for line in (f"Allow-Origin $origin_{name}", f"Expose-Headers $exposed_{name}"):
+                assert part.count(f"add_header Access-Control-{line} always;") == 1
+    # A service may expose headers of its own; the browser gets one list.
+    assert "    proxy_hide_header Access-Control-Expose-Headers;" in server
+    exposed = f"$upstream_http_access_control_expose_headers $exposed_{name}"
+    assert mapped(text, exposed, "") == "Retry-After"
+    assert mapped(text, exposed, "X-Total") == "$upstream_http_access_control_expose_headers, Retry-After"
+
+
+def test_a_429_of_nginx_says_when_to_come_back_and_one_of_the_service_is_left_alone(site):
+    text = site("proxy", **CORS)
+    assert "add_header Retry-After $limited_api always;" in location(text, "/")
+    limited = '"$status:$upstream_status" $limited_api'
+    assert [mapped(text, limited, value) for value in ("429:", "429:429", "200:200", "503:", "413:")] == ["1", "", "", "", ""]
+    assert "limited" not in site("proxy", rate_per_second=0, **CORS)
+
+
+@pytest.mark.parametrize("options", [{}, EDGE])
+def test_an_event_stream_is_told_to_come_back_by_an_answer_after_which_browsers_do(site, options):
+    text = site("proxy", {"nginx_retry_after": 7}, maintenance=True, event_paths=["/events"], **CORS, **options)
+    accepted = "$http_accept $reconnect_api"
+    assert [mapped(text, accepted, value) for value in ("text/event-stream", "*/*", "text/html", "")] == ["/.reconnect", "", "", ""]
+    block = location(text, "/events")
+    # The equals sign alone: the status is that of the page.
+    assert "error_page 502 504 = $reconnect_api$page_of_unavailable;" in block
+    assert "error_page 429 = $reconnect_api/.limited.json;" in block
+    assert "rewrite ^ $reconnect_api/.maintenance last;" in block
+    answer = location(text, "^~ /.reconnect/")
+    for line in ("internal;", "default_type text/event-stream;", 'return 200 "retry: 7000\\n\\n";', "add_header Cache-Control no-store always;"):
+        assert line in answer
+    # For programs that ask for the path without being browsers.
+    limited = location(text, "= /.limited.json")
+    assert "add_header Retry-After 1 always;" in limited
+    assert json.loads(re.search(r"return 429 '(\{.*\})\\n';", limited)[1])["retry_after"] == 1
+    # Other paths answer errors as before, whatever a program accepts.
+    assert "$reconnect_api" not in location(text, "/")
+    assert "reconnect" not in site("proxy", **CORS)
+
+
+def test_an_event_stream_without_a_limit_of_rates_has_no_answer_to_it(site):
+    text = site("proxy", event_paths=["/events"], rate_per_second=0)
+    assert "limited" not in text
+    assert "error_page 502 504 = $reconnect_api$page_of_unavailable;" in location(text, "/events")
+
+
+def test_an_internal_site_leaves_all_that_to_the_nginx_before_it(role):
+    nginx = role("nginx")
+    variables = dict(INTERNAL, nginx_sites=[dict(INTERNAL_SITE, **CORS)], ansible_facts=TRIXIE)
+    (entry,) = nginx.evaluate("nginx__site_files", **variables)
+    text = nginx.render("site.conf.j2", **{**variables, **entry["vars"]})
+    for word in ("Access-Control", "preflight", "reconnect", "limited"):
+        assert word not in text
+
+
 @pytest.mark.parametrize(
     ("entry", "refused"),
     [
@@ -601,3 +705,183 @@ def test_maintenance_says_when_to_come_back_and_leaves_a_503_of_the_service_alon
 )
 def test_a_site_has_one_kind_of_service_behind_it(refusals, entry, refused):
     assert bool(refusals(nginx_sites=[entry])) == refused
+
+
+QUEUES = [{"upstream": "api", "concurrency": 3, "port": 15010, "large_bodies_only": True}, {"upstream": "imaginary", "concurrency": 4, "port": 15098}]
+
+
+@pytest.fixture
+def haproxy(render):
+    def render_haproxy(sites=tuple(SITES.values()), **variables):
+        return render("nginx", "haproxy.cfg.j2", **{"nginx_sites": list(sites), "nginx_queues": QUEUES, "ansible_facts": TRIXIE, **variables})
+
+    return render_haproxy
+
+
+def section(text, head):
+    """The lines of a section of HAProxy's configuration."""
+    assert f"\n{head}\n" in text, text
+    return [line.strip() for line in text.split(f"\n{head}\n")[1].split("\n\n")[0].splitlines()]
+
+
+def passes(block):
+    return re.findall(r"proxy_pass http://([^;]*);", block)
+
+
+def test_uploads_wait_for_their_turn_and_other_requests_go_straight_to_the_service(site):
+    text = site("proxy", {"nginx_queues": QUEUES}, event_paths=["/events"], maintenance=True)
+    straight = location(text, "/")
+    assert passes(straight) == ["api"]
+    assert straight.index("/.maintenance last") < straight.index("if ($has_large_body) {\n            rewrite ^ /.queue last;")
+    turn = location(text, "= /.queue")
+    # With the query, and as the client has written it.
+    assert passes(turn) == ["api_queue$request_uri"]
+    assert "internal;" in turn
+    assert "limit_req zone=rate_api" in turn
+    assert "/.maintenance" not in turn
+    assert passes(location(text, "/events")) == ["api_events"]
+    assert passes(location(text, "= /.well-known/litefarm-health")) == ["api/"]
+
+
+@pytest.mark.parametrize(
+    ("request_", "waits"),
+    [("POST:99999", False), ("POST:100000", True), ("PUT:19000000", True), ("POST:", True), ("GET:", False), ("POST:0", False)],
+)
+def test_what_is_an_upload(main, request_, waits):
+    patterns_ = re.findall(r'^\s+"~(.*)" yes;$', block(main(nginx_queues=QUEUES), 'map "$request_method:$content_length" $has_large_body'), re.MULTILINE)
+    assert len(patterns_) == 2
+    assert any(re.search(pattern, request_) for pattern in patterns_) == waits
+
+
+def test_every_picture_waits_for_its_turn(site):
+    text = site("keyed", {"nginx_queues": QUEUES})
+    for path in ("/thumbnail", "/resize"):
+        turn = location(text, f"= {path}")
+        assert passes(turn) == ["imaginary_queue$uri_without_key"]
+        assert "auth_request /.key;" in turn
+    assert "proxy_pass" not in location(text, "/")
+    assert "/.queue" not in text
+
+
+def test_all_requests_of_a_proxy_may_have_to_wait(site):
+    turn = location(site("proxy", {"nginx_queues": [{"upstream": "api", "concurrency": 1, "port": 15010}]}), "/")
+    assert passes(turn) == ["api_queue"]
+    assert "$has_large_body" not in turn
+
+
+def test_waiting_is_no_reason_for_nginx_to_give_up(site, main, haproxy):
+    turn = location(site("keyed", {"nginx_queues": QUEUES}, read_timeout=90), "= /thumbnail")
+    assert "proxy_read_timeout 125s;" in turn
+    assert "proxy_send_timeout 125s;" in turn
+    sites = [dict(SITES["keyed"], read_timeout=90), SITES["proxy"]]
+    assert "proxy_read_timeout 90s;" in main(sites, nginx_queues=QUEUES)
+    defaults = section(haproxy(sites), "defaults")
+    assert {"timeout queue 30s", "timeout server 95s", "timeout client 130s"} <= set(defaults)
+    assert "proxy_read_timeout 95s;" in site("proxy", queue_timeout=30, **EDGE)
+
+
+@pytest.mark.parametrize("options", [{}, {"kind": "internal"}])
+def test_an_upload_that_another_droplet_passes_on_waits_in_the_same_queue(role, options):
+    nginx = role("nginx")
+    variables = dict(INTERNAL, nginx_sites=[dict(INTERNAL_SITE, **options)], nginx_queues=QUEUES, ansible_facts=TRIXIE)
+    (entry,) = nginx.evaluate("nginx__site_files", **variables)
+    text = nginx.render("site.conf.j2", **{**variables, **entry["vars"]})
+    assert passes(location(text, "= /.queue")) == ["api_queue$request_uri"]
+    # A 502 has the load balancer ask another droplet.
+    assert "proxy_intercept_errors" not in text
+    assert "add_header" not in text
+
+
+def test_what_has_waited_goes_to_the_release_that_serves(main):
+    text = main(nginx_queues=QUEUES)
+    server = text.split("listen 127.0.0.1:15010;")[1].split("\n    }\n")[0]
+    assert passes(server) == ["api"]
+    # The headers of the nginx before it, and no body on disk for a second time.
+    assert re.findall(r"proxy_set_header (.*);", server) == ["Host $http_host", 'Connection ""']
+    assert "proxy_request_buffering off;" in server
+    queue = block(text, "upstream api_queue")
+    assert "server unix:/run/haproxy/litefarm-api.sock max_fails=0;" in queue
+    assert "server 127.0.0.1:15010 backup;" in queue
+    assert "keepalive" not in re.sub(r"#.*", "", queue)
+
+
+def test_haproxy_bounds_what_a_service_works_on_and_gives_turns_by_caller(main, haproxy):
+    text = haproxy()
+    assert section(text, "listen api")[-1] == "server nginx 127.0.0.1:15010 maxconn 3"
+    front = section(text, "listen imaginary")
+    assert front[-1] == "server nginx 127.0.0.1:15098 maxconn 4"
+    assert "bind unix@/run/haproxy/litefarm-imaginary.sock mode 660 group www-data" in front
+    rules = [line for line in front if line.startswith("http-request")]
+    assert rules == [
+        "http-request return status 503 default-errorfiles if { fe_conn gt 104 }",
+        "http-request track-sc0 req.hdr(X-Queue-Caller)",
+        "http-request set-priority-class sc_conn_cur(0)",
+        "http-request del-header X-Queue-Caller",
+    ]
+    # All connections that are not refused at once fit.
+    assert int(re.search(r"^    maxconn (\d+)$", text, re.MULTILINE)[1]) > 103 + 104
+    assert "proxy_set_header X-Queue-Caller $queue_caller;" in main(nginx_queues=QUEUES)
+
+
+def test_what_a_full_queue_answers(haproxy):
+    (error,) = [line for line in section(haproxy(nginx_retry_after=7), "defaults") if line.startswith("http-error status 503 ")]
+    assert "hdr Retry-After 7 " in error
+    assert json.loads(re.search(r"string '(.*)'$", error)[1]) == {"error": "busy", "message": "This service has too much to do just now.", "retry_after": 7}
+
+
+def test_haproxy_logs_neither_paths_nor_queries(haproxy):
+    (line,) = [line for line in section(haproxy(), "defaults") if line.startswith("log-format")]
+    assert not re.search(r"%(HP|HQ|HU|HPO|r|hr|hrl)\b|%\[", line)
+
+
+@pytest.mark.parametrize("queues", [[], [{"upstream": "elsewhere", "concurrency": 1, "port": 15010}]])
+def test_without_a_queue_there_is_no_haproxy_and_no_detour(evaluate, site, main, queues):
+    variables = {"nginx_sites": list(SITES.values()), "nginx_queues": queues, "ansible_facts": TRIXIE}
+    assert "haproxy" not in evaluate("nginx", "nginx__packages", **variables)
+    assert evaluate("nginx", "nginx__queue_files", **variables) == evaluate("nginx", "nginx__queue_units", **variables) == []
+    assert site("proxy", {"nginx_queues": queues}) == site("proxy")
+    assert main(nginx_queues=queues) == main()
+
+
+def test_haproxy_is_asked_about_its_configuration_before_it_is_reloaded(evaluate):
+    variables = {"nginx_sites": list(SITES.values()), "nginx_queues": QUEUES, "ansible_facts": TRIXIE}
+    assert "haproxy" in evaluate("nginx", "nginx__packages", **variables)
+    assert evaluate("nginx", "nginx__validate_queues", **variables)[-1].startswith("haproxy -c -q -f /etc/haproxy/haproxy.cfg && ")
+    (unit,) = evaluate("nginx", "nginx__queue_units", **variables)
+    assert (unit["name"], unit["on_change"], unit["only_for"]) == ("haproxy.service", "reload", ["/etc/haproxy/*"])
+
+
+def test_internal_headers_are_complete_with_queues_too(role, main):
+    nginx = role("nginx")
+    variables = dict(INTERNAL, nginx_sites=[INTERNAL_SITE], nginx_queues=QUEUES, ansible_facts=TRIXIE)
+    (entry,) = nginx.evaluate("nginx__site_files", **variables)
+    inside = re.findall(r"proxy_set_header (\S+) ", nginx.render("site.conf.j2", **{**variables, **entry["vars"]}))
+    whole = re.findall(r"proxy_set_header (\S+) ", main(nginx_queues=QUEUES).split("upstream api {")[0])
+    assert inside == whole
+    assert "X-Queue-Caller" in inside
+
+
+def test_queues_are_checked_before_anything_is_touched(refusals):
+    assert refusals(nginx_queues=QUEUES) == []
+    assert refusals(nginx_queues=[{"upstream": "api"}]) != []
+
+
+def test_an_imported_certificate_is_one_file_with_its_key_on_the_droplets_of_its_site(evaluate):
+    imported = {"api": {"certificate": "CERTIFICATE\n\n", "key": "KEY"}, "elsewhere": {"certificate": "C", "key": "K"}}
+    (file,) = evaluate("nginx", "nginx__imported_files", nginx_sites=list(SITES.values()), nginx_imported_certificates=imported, ansible_facts=TRIXIE)
+    assert (file["dest"], file["content"]) == ("/etc/litefarm/nginx/imported/api.pem", "CERTIFICATE\nKEY\n")
+    # The mode is that of files with secrets.
+    assert "mode" not in file
+
+
+def test_a_former_name_is_served_by_its_site_and_unknown_to_the_droplets_behind(site, main, role):
+    include = "include /etc/nginx/former_names.d/api.con[f];"
+    # Behind the names of the site, of which nginx takes the first one for its own.
+    assert re.findall(r"server_name api.example.org;\n(?: +#.*\n)* +(include .*)", site("proxy")) == [include, include]
+    text = main()
+    assert block(text, "map $host $host_of_site").split() == ["default", "$host;", "include", "/etc/nginx/former_names.d/*.hosts;"]
+    assert "proxy_set_header Host $host_of_site;" in text
+    nginx = role("nginx")
+    variables = dict(INTERNAL, nginx_sites=[INTERNAL_SITE], ansible_facts=TRIXIE)
+    (entry,) = nginx.evaluate("nginx__site_files", **variables)
+    assert "former" not in nginx.render("site.conf.j2", **{**variables, **entry["vars"]})

@@ -153,6 +153,24 @@ def test_an_archive_that_somebody_deleted_is_created_again(storage):
     assert create(storage).stdout == CREATED
 
 
+def test_the_archive_of_a_new_key_does_not_wait_for_the_next_hour(evaluate, render):
+    """A timer's OnActiveSec counts from its last start."""
+    units = {unit["name"]: unit for unit in evaluate("postgres", "postgres__archive_units", **ARCHIVE)}
+    (written,) = [each["dest"] for each in evaluate("postgres", "postgres__archive_secret_files", **ARCHIVE)]
+    assert "OnActiveSec=5min" in render("postgres", "archive-backup.timer.j2", kind="incr", calendar="hourly")
+    assert units["litefarm-postgres-incr.timer"]["on_change"] == "restart" and written in units["litefarm-postgres-incr.timer"]["only_for"]
+
+
+def test_wal_that_waits_does_not_make_an_archive_younger(storage):
+    """status.yml and verify.yml take the time of this file for the archive's age."""
+    create(storage)
+    os.utime(storage.folder / "created", (1000, 1000))
+    storage.waiting.touch()
+    os.utime(storage.waiting, (0, 0))
+    assert create(storage).stdout == "" and commands(storage)[2:] == ["info"]
+    assert os.path.getmtime(storage.folder / "created") == 1000
+
+
 def test_an_outage_of_the_storage_fails_only_a_new_archive(storage):
     storage.waiting.touch()
     os.utime(storage.waiting, (0, 0))
@@ -187,6 +205,14 @@ def test_a_backup_and_its_failure_are_recorded(backup, tmp_path):
     assert again["result"] == "failed" and again["last_ok"] == pytest.approx(again["time"], abs=5) and failed["last_ok"] is None
     recorded = {path.name: json.loads(path.read_text())["result"] for path in tmp_path.glob("backup-*.json")}
     assert recorded == {"backup-incr.json": "failed", "backup-full.json": "failed"}
+
+
+def test_a_failure_that_has_no_room_for_its_result_does_not_leave_the_last_good_one(backup, tmp_path):
+    assert backup.take("incr", "", tmp_path, ends(0, b""))["result"] == "ok"
+    (tmp_path / ".backup-incr.json.part").symlink_to("/dev/full")
+    assert backup.take("incr", "", tmp_path, ends(1, b""))["result"] == "failed"
+    assert (tmp_path / "backup-incr.json").read_text() == ""
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["backup-incr.json", "backup.lock"]
 
 
 @pytest.mark.parametrize(

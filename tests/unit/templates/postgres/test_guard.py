@@ -19,6 +19,7 @@ import time
 import types
 
 import pytest
+import yaml
 
 MB = 1024 * 1024
 START = 1_800_000_000
@@ -145,7 +146,7 @@ def test_all_is_well(world):
     assert status == {
         "time": int(world.clock.wall()), "unarchived_seconds": 0, "unarchived_files": 0, "unarchived_bytes": 0, "last_archived_age": None,
         "level": "ok", "archive_level": "ok", "disk_level": "ok", "maintenance_page": False, "free_mb": 20000, "archive_timeout": 8, "segment_bytes": MB,
-        "message": "",
+        "message": "", "reserve_problem": "",
     }  # fmt: skip
     assert world.lines() == []
     assert sorted(path.name for path in world.root.iterdir()) == ["guard.json", "postgres", "settings.json"]
@@ -404,7 +405,7 @@ def test_a_full_disk_puts_up_the_maintenance_page_which_stays(world):
     assert (world.page / "page.html").read_text() == "<p>The disk is full.</p>"
     assert json.loads((world.page / "page.json").read_text()) == {"error": "maintenance"}
     assert sorted(os.listdir(world.page)) == ["page.html", "page.json"]
-    assert "the maintenance page is up until a person runs maintenance.yml -e state=off" in status["message"]
+    assert "the maintenance page is up until a person runs maintenance.yml -e litefarm_state=off" in status["message"]
     assert [line.partition(" (")[0] for line in world.lines()] == ["<3>The disk of the database is nearly full"]
     levels = []
     for free in (700, 751, 2500, 3001):
@@ -511,7 +512,8 @@ def test_the_reserve_takes_its_space_where_there_is_plenty(world):
 @pytest.mark.parametrize(("free_mb", "made"), [(3000, False), (3001, True)])
 def test_the_reserve_leaves_the_disk_well_above_its_limit(world, free_mb, made):
     world.free_mb = free_mb
-    world.look()
+    told = "The disk of the database has no reserve, because less than 3001 MB are free: make room as docs/operations.md, "
+    assert world.look()["reserve_problem"] == ("" if made else told + '"The disk of the database fills up" says.')
     assert (reserve(world) is not None) == made
 
 
@@ -532,7 +534,8 @@ def test_a_reserve_that_a_person_removed_comes_back_only_with_plenty(world):
     (world.root / "postgres/emergency-reserve").unlink()
     for free in (1001, 2500, 2999):
         world.free_mb = free
-        world.look()
+        # That the disk is short says enough.
+        assert world.look()["reserve_problem"] == ""
         assert reserve(world) is None
     world.free_mb = 20000
     world.look()
@@ -547,14 +550,20 @@ def test_a_reserve_that_cannot_be_made_leaves_nothing_and_is_told_once(world, mo
 
     monkeypatch.setattr(world.module.os, "posix_fallocate", full)
     for _look in range(3):
-        assert world.look()["level"] == "ok"
+        status = world.look()
+    path = world.root / "postgres/emergency-reserve"
+    told = f"The reserve file {path} cannot be made (No space left on device): run `sudo systemctl restart litefarm-postgres-guard` on the droplet."
+    assert (status["level"], status["reserve_problem"]) == ("ok", told)
     assert [path.name for path in (world.root / "postgres").iterdir()] == ["pgdata"]
-    assert len(world.lines()) == 1
+    assert world.lines() == ["<4>" + told]
+    monkeypatch.undo()
+    monkeypatch.setattr(world.module.os, "statvfs", world.statvfs)
+    assert (world.look()["reserve_problem"], reserve(world)) == ("", MB)
 
 
 def test_no_reserve_is_wanted(world):
     world.new(reserve_mb=0)
-    world.look()
+    assert world.look()["reserve_problem"] == ""
     assert reserve(world) is None
 
 
@@ -623,4 +632,13 @@ def test_the_unit(render):
     unit.read_string(render("postgres", "guard.service.j2"))
     service = unit["Service"]
     assert (service["Type"], service["Restart"], service["MemoryMax"]) == ("simple", "always", "64M")
-    assert service["ReadWritePaths"] == "-/srv/litefarm/postgres -/var/lib/litefarm"
+    assert service["ReadWritePaths"] == "/srv/litefarm/postgres /var/lib/litefarm"
+
+
+def test_the_folder_of_the_reserve_is_there_before_the_guard_starts(repo, evaluate):
+    """A folder that is made later stays read-only for a guard that runs. Two tasks make it, and must not change it in turns."""
+    (folder,) = [entry for entry in evaluate("postgres", "postgres__files") if entry["dest"] == "/srv/litefarm/postgres"]
+    tasks = yaml.safe_load((repo / "roles/postgres/tasks/main.yml").read_text())
+    mount = next(task for task in tasks if task["name"].startswith("Run PostgreSQL"))["litefarm.platform.container_service"]["mounts"][0]
+    assert evaluate("postgres", mount["source"]) == folder["dest"]
+    assert (folder["state"], f"{folder['owner']}:{folder['group']}", folder["mode"]) == ("directory", evaluate("postgres", mount["owner"]), mount["mode"])

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
 import re
 import subprocess
 
 import pytest
 import yaml
-from ansible_collections.litefarm.platform.plugins.module_utils.container_service.model import Service
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.model import Service
 from ansible_collections.litefarm.platform.plugins.modules import container_service
 
 from tests.unit.conftest import trusted
@@ -108,7 +110,7 @@ ENGINE = """#!/bin/bash
 # What the script asks of the engine: the words after "nice -n 10" are the program.
 while [[ $1 != nice ]]; do shift; done
 case $4 in
-    pg_dump) echo "dump" ; exit "${DUMP_STATUS:-0}" ;;
+    pg_dump) echo "dump"; [[ -z ${DUMP_SAYS:-} ]] || echo "$DUMP_SAYS" >&2; exit "${DUMP_STATUS:-0}" ;;
     pg_restore) cat > /dev/null; [[ $5 != --list || ${LIST_STATUS:-0} == 0 ]] && exit "${READ_STATUS:-0}"; exit 1 ;;
 esac
 """
@@ -123,6 +125,12 @@ def backup(render, tmp_path):
     engine.parent.mkdir()
     engine.write_text(ENGINE)
     engine.chmod(0o755)
+    state = tmp_path / "state"
+    state.mkdir()
+    # How much room there is, where a test says so.
+    disk = engine.with_name("df")
+    disk.write_text('#!/bin/bash\nif [[ ${ROOM:-} ]]; then printf "Avail\\n%s\\n" "$ROOM"; else exec /bin/df "$@"; fi\n')
+    disk.chmod(0o755)
 
     def run(keep_days=14, keep_minimum=2, **environment):
         script = tmp_path / "backup"
@@ -132,6 +140,7 @@ def backup(render, tmp_path):
                 "backup.sh.j2",
                 ansible_facts=FACTS,
                 postgres__backups=str(folder),
+                postgres__state=str(state),
                 postgres_backup_keep_days=keep_days,
                 postgres_backup_keep_minimum=keep_minimum,
             )
@@ -140,6 +149,8 @@ def backup(render, tmp_path):
         return subprocess.run(["bash", str(script)], env={"PATH": path, **environment}, capture_output=True, text=True, check=False)
 
     run.folder = folder
+    run.state = state
+    run.record = lambda: json.loads((state / "backup-dump.json").read_text())
     return run
 
 
@@ -196,6 +207,70 @@ def test_a_failed_backup_removes_no_old_one(backup):
     assert dumps(backup.folder) == sorted(names)
 
 
+def test_on_a_full_disk_old_backups_go_first(backup):
+    names = [old(backup.folder, days) for days in (20, 30, 40)]
+    # The dump is of 3 bytes, and there might be room for one that is twice as large.
+    assert backup(keep_minimum=1, DUMP_STATUS="1", ROOM="6").returncode != 0
+    assert dumps(backup.folder) == sorted(names)
+    assert backup(keep_minimum=1, DUMP_STATUS="1", ROOM="5").returncode != 0
+    assert dumps(backup.folder) == names[:1]
+
+
+@pytest.mark.parametrize("keep_minimum", [0, 1])
+def test_the_last_good_backup_is_never_removed_for_another_one(backup, keep_minimum):
+    name = old(backup.folder, 400)
+    for _again in range(2):
+        assert backup(keep_days=0, keep_minimum=keep_minimum, DUMP_STATUS="1", ROOM="0").returncode != 0
+        assert dumps(backup.folder) == [name]
+
+
+def test_the_last_good_backup_stays_where_its_name_is_not_the_newest(backup):
+    """The database was called otherwise before."""
+    (backup.folder / old(backup.folder, 30)).rename(backup.folder / "zoo-20200101T000000Z.dump")
+    name = old(backup.folder, 20)
+    (backup.folder / "last-success").write_text(f"2026-11-01T02:30:00Z {name} 3\n")
+    assert backup(keep_minimum=1, DUMP_STATUS="1", ROOM="0").returncode != 0
+    assert name in dumps(backup.folder)
+
+
+def test_young_backups_stay_on_a_full_disk_too(backup):
+    names = [old(backup.folder, days) for days in (1, 2, 13)]
+    backup(keep_minimum=1, DUMP_STATUS="1", ROOM="0")
+    assert dumps(backup.folder) == sorted(names)
+
+
+def test_the_result_of_a_backup_is_on_record(backup):
+    assert backup().returncode == 0
+    good = backup.record()
+    assert (good["result"], good["message"], good["last_ok"] <= good["time"] <= good["last_ok"] + 60) == ("ok", "", True)
+    said = 'pg_dump: error: "a\\b"\nwrite /dev/stdout: no space left on device'
+    assert said in backup(DUMP_STATUS="1", DUMP_SAYS=said).stderr
+    bad = backup.record()
+    assert (bad["result"], bad["message"], bad["last_ok"]) == ("failed", said.replace("\n", " "), good["last_ok"])
+    assert backup().returncode == 0 and backup.record()["result"] == "ok"
+    assert sorted(path.name for path in backup.state.iterdir()) == ["backup-dump.json"]
+
+
+@pytest.mark.parametrize("wrong", [{"DUMP_STATUS": "7"}, {"READ_STATUS": "7"}])
+def test_a_failure_without_words_and_without_a_good_one(backup, wrong):
+    assert backup(**wrong).returncode == 7
+    assert {**backup.record(), "time": 0} == {"time": 0, "result": "failed", "message": "exit status 7", "last_ok": None}
+
+
+def test_a_record_without_room_is_empty(backup):
+    assert backup().returncode == 0
+    (backup.state / "backup-dump.json.part").symlink_to("/dev/full")
+    assert backup(DUMP_STATUS="1").returncode == 1
+    assert (backup.state / "backup-dump.json").read_text() == ""
+
+
+def test_a_backup_beside_another_one_says_nothing_of_it(backup):
+    with (backup.folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert "another backup is running" in backup().stderr
+    assert list(backup.state.iterdir()) == []
+
+
 @pytest.fixture
 def declared(repo):
     """The role's declaration of its container, not evaluated."""
@@ -227,14 +302,17 @@ def test_the_server_is_asked_with_the_sql_and_prints_nothing_around_its_answers(
 
 @pytest.fixture
 def create_cluster(declared, role, tmp_path):
-    """create_cluster() runs the one-shot of the role in a data folder, with an initdb that fills the folder that it is given."""
-    shot = next(shot for shot in declared["one_shots"] if shot["name"] == "cluster")
-    command = shot["command"]
-    data, program = tmp_path / "data", tmp_path / "bin" / "initdb"
+    """create_cluster() runs the init command of the role in a data folder, with an initdb that fills the folder that it is given."""
+    shot = next(shot for shot in declared["init_commands"] if shot["name"] == "cluster")
+    *shell, lookup = shot["command"]
+    command = [*shell, role("postgres").evaluate(lookup)]
+    data, program, server = tmp_path / "data", tmp_path / "bin" / "initdb", tmp_path / "bin" / "postgres"
     data.mkdir()
     program.parent.mkdir()
     program.write_text('#!/bin/sh\nfolder=${1#--pgdata=}\nmkdir "$folder" && echo 17 > "$folder/PG_VERSION" && exit "${INITDB_STATUS:-0}"\n')
-    program.chmod(0o755)
+    server.write_text('#!/bin/sh\necho "postgres (PostgreSQL) ${SERVER:-17.6 (Debian 17.6-1.pgdg13+1)}"\n')
+    for file in (program, server):
+        file.chmod(0o755)
 
     def run(new=True, **environment):
         script = command[-1].replace("/var/lib/postgresql/data", str(data))
@@ -264,7 +342,7 @@ def test_an_empty_folder_becomes_a_database_only_when_that_is_asked_for(create_c
     assert create_cluster(new=False) == 1
     assert "litefarmapp has no database in /srv/litefarm/postgres: mount the volume" in create_cluster.told
     assert '(docs/operations.md, "Restore the database"), on a new droplet with playbooks/recover.yml' in create_cluster.told
-    assert "-e new_database=true" in create_cluster.told
+    assert "-e litefarm_new_database=true" in create_cluster.told
     assert sorted(path.name for path in create_cluster.data.iterdir()) == content
     assert create_cluster(new="true") == 0
     assert (create_cluster.data / "pgdata" / "PG_VERSION").exists()
@@ -275,6 +353,25 @@ def test_a_database_that_is_there_stays_as_it_is(create_cluster, new):
     assert create_cluster() == 0
     (create_cluster.data / "pgdata" / "table").write_text("a row")
     assert create_cluster(new=new) == 0
+    assert (create_cluster.data / "pgdata" / "table").read_text() == "a row"
+
+
+@pytest.mark.parametrize("server", ["17.6 (Debian 17.6-1.pgdg13+1)", "17.0", "17rc1"])
+def test_another_minor_version_of_the_server_takes_the_data(create_cluster, server):
+    assert create_cluster() == 0
+    assert create_cluster(new=False, SERVER=server) == 0
+
+
+@pytest.mark.parametrize(("server", "major"), [("18.1 (Debian 18.1-1.pgdg13+2)", "18"), ("16.10", "16"), ("18beta1", "18"), ("170.1", "170"), ("1.7", "1")])
+@pytest.mark.parametrize("new", [True, False])
+def test_another_major_version_is_refused_while_the_old_server_still_runs(create_cluster, server, major, new):
+    assert create_cluster() == 0
+    (create_cluster.data / "pgdata" / "table").write_text("a row")
+    assert create_cluster(new=new, SERVER=server) == 1
+    assert create_cluster.told == (
+        f"postgres_image is postgres:17, which is PostgreSQL {major}, and the database in /srv/litefarm/postgres is of PostgreSQL 17, "
+        "which only that major version reads: set postgres_image to it in the inventory.\n"
+    )
     assert (create_cluster.data / "pgdata" / "table").read_text() == "a row"
 
 

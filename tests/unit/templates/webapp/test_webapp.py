@@ -54,7 +54,7 @@ def test_nothing_is_written_outside_tmp(render):
 
 @pytest.fixture
 def release(render, tmp_path):
-    """release("a", "b"): the one-shot runs in an image with these assets; gives back what is retained then."""
+    """release("a", "b"): the init command runs in an image with these assets; gives back what is retained then."""
     root, retained = tmp_path / "image", tmp_path / "retained"
     retained.mkdir()
 

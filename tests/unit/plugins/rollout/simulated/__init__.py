@@ -13,8 +13,9 @@ import subprocess
 import sys
 
 import yaml
-from ansible_collections.litefarm.platform.plugins.module_utils.ledger import Ledger
+from ansible_collections.litefarm.platform.plugins.module_utils._ledger import Ledger
 
+from tests.support.ansible_run import ansible_playbook
 from tests.support.playbooks import REPO
 
 HERE = pathlib.Path(__file__).parent
@@ -50,56 +51,58 @@ ROLE = """
     name: %(service)s
     state: "{{ %(state)s }}"
     image: "{{ litefarm_release.references.%(service)s }}"
-    one_shots: "{{ %(shots)s }}"
+    init_commands: "{{ %(shots)s }}"
 """
 
 
-class Simulation:
-    """An environment that runs `old` everywhere."""
+def simulated_collection(folder: pathlib.Path) -> pathlib.Path:
+    """The collection with some modules and the roles replaced; the folder of the ledger is the one of the test that runs."""
+    root = folder / "collections" / "ansible_collections" / "litefarm" / "platform"
+    shutil.copytree(REPO / "plugins", root / "plugins", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(REPO / "meta", root / "meta")
+    shutil.copy(REPO / "galaxy.yml", root)
+    for name in MODULES:
+        shutil.copy(HERE / f"{name}.py", root / "plugins" / "modules")
+    shutil.copy(HERE / "world.py", root / "plugins" / "module_utils" / "simulated.py")
+    deployment = root / "plugins" / "modules" / "deployment.py"
+    deployment.write_text(deployment.read_text().replace("/var/lib/litefarm/deployment", "$SIMULATED/deployment"))
+    for kind in ("connection", "callback"):
+        (root / "plugins" / kind).mkdir(exist_ok=True)
+    shutil.copy(HERE / "connection.py", root / "plugins" / "connection" / "simulated.py")
+    shutil.copy(HERE / "callback.py", root / "plugins" / "callback" / "harm.py")
+    titles = "{{ {'stage': 'Stage the API', 'pending': 'List pending migrations', 'migrate': 'Run migrations'}[api_state] }}"
+    for service in SERVICES:
+        fields = {"service": service, "name": f"Stage {service}", "state": f"{service}_state", "shots": "[]"}
+        if service == "api":
+            fields.update(name=json.dumps(titles), state="'stage' if api_state == 'stage' else 'run'", shots="[] if api_state == 'stage' else [{'name': api_state}]")
+        tasks = root / "roles" / service / "tasks"
+        tasks.mkdir(parents=True)
+        (tasks / "main.yml").write_text(ROLE % fields)
+    playbooks = root / "playbooks"
+    shutil.copytree(REPO / "playbooks", playbooks)
+    shutil.rmtree(playbooks / "group_vars")
+    (playbooks / "rollout_steps" / "schema-snapshot.sh").write_text("#!/bin/sh\n")
+    (playbooks / "simulated.yml").write_text(PLAYBOOK)
+    return root
 
-    def __init__(self, folder: pathlib.Path):
+
+class Simulation:
+    """An environment that runs `old` everywhere; `collection` is what simulated_collection() made."""
+
+    def __init__(self, folder: pathlib.Path, collection: pathlib.Path):
         self.folder = folder
+        self.collection = collection
         self.state = folder / "state"
         self.ledger = self.state / "deployment"
         (self.state / "hosts").mkdir(parents=True)
         for droplet in DROPLETS:
             self.write(droplet, {service: {"current": f"{service}@old"} for service, members in GROUPS.items() if droplet in members and service in SERVICES})
-        self._collection()
         groups = {"litefarm": DROPLETS, **GROUPS}
         hosts = {droplet: {"ansible_host": droplet} for droplet in DROPLETS}
         inventory = {"all": {"hosts": hosts, "vars": {"ansible_connection": "simulated", "ansible_python_interpreter": sys.executable, "ansible_become": False}}}
         inventory.update({group: {"hosts": dict.fromkeys(members, {})} for group, members in groups.items()})
         (folder / "hosts.yml").write_text(yaml.safe_dump(inventory))
         self.runs = 0
-
-    def _collection(self):
-        """The collection with some modules and the roles replaced."""
-        root = self.folder / "collections" / "ansible_collections" / "litefarm" / "platform"
-        shutil.copytree(REPO / "plugins", root / "plugins", ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copytree(REPO / "meta", root / "meta")
-        shutil.copy(REPO / "galaxy.yml", root)
-        for name in MODULES:
-            shutil.copy(HERE / f"{name}.py", root / "plugins" / "modules")
-        shutil.copy(HERE / "world.py", root / "plugins" / "module_utils" / "simulated.py")
-        deployment = root / "plugins" / "modules" / "deployment.py"
-        deployment.write_text(deployment.read_text().replace("/var/lib/litefarm/deployment", str(self.ledger)))
-        for kind in ("connection", "callback"):
-            (root / "plugins" / kind).mkdir(exist_ok=True)
-        shutil.copy(HERE / "connection.py", root / "plugins" / "connection" / "simulated.py")
-        shutil.copy(HERE / "callback.py", root / "plugins" / "callback" / "harm.py")
-        titles = "{{ {'stage': 'Stage the API', 'pending': 'List pending migrations', 'migrate': 'Run migrations'}[api_state] }}"
-        for service in SERVICES:
-            fields = {"service": service, "name": f"Stage {service}", "state": f"{service}_state", "shots": "[]"}
-            if service == "api":
-                fields.update(name=json.dumps(titles), state="'stage' if api_state == 'stage' else 'run'", shots="[] if api_state == 'stage' else [{'name': api_state}]")
-            tasks = root / "roles" / service / "tasks"
-            tasks.mkdir(parents=True)
-            (tasks / "main.yml").write_text(ROLE % fields)
-        self.playbooks = root / "playbooks"
-        shutil.copytree(REPO / "playbooks", self.playbooks)
-        shutil.rmtree(self.playbooks / "group_vars")
-        (self.playbooks / "rollout_steps" / "schema-snapshot.sh").write_text("#!/bin/sh\n")
-        (self.playbooks / "simulated.yml").write_text(PLAYBOOK)
 
     # -- the world ---------------------------------------------------------------------------------------------------------------------
 
@@ -165,8 +168,13 @@ class Simulation:
             "simulated_kind": kind,
             "simulated_configured": DROPLETS,
             "litefarm_lock_minutes": 60,
+            "litefarm_history_host": "first",
+            "litefarm_backup_host": "first",
             "litefarm_webhook": "",
             "litefarm_environment": "simulated",
+            "litefarm_app_host_name": "app.example.org",
+            "litefarm_api_host_name": "api.example.org",
+            "litefarm_image_host_name": "image.example.org",
             "litefarm_operator": "anna",
             **variables,
         }
@@ -174,10 +182,10 @@ class Simulation:
         environment = {
             **inherited,
             "ANSIBLE_CONFIG": str(REPO / "ansible.cfg"),
-            "ANSIBLE_COLLECTIONS_PATH": str(self.folder / "collections"),
-            "ANSIBLE_ROLES_PATH": str(self.folder / "roles"),
-            "ANSIBLE_CONNECTION_PLUGINS": str(self.playbooks.parent / "plugins" / "connection"),
-            "ANSIBLE_CALLBACK_PLUGINS": str(self.playbooks.parent / "plugins" / "callback"),
+            "ANSIBLE_COLLECTIONS_PATH": str(self.collection.parents[2]),
+            "ANSIBLE_ROLES_PATH": str(self.collection.parents[3] / "roles"),
+            "ANSIBLE_CONNECTION_PLUGINS": str(self.collection / "plugins" / "connection"),
+            "ANSIBLE_CALLBACK_PLUGINS": str(self.collection / "plugins" / "callback"),
             "ANSIBLE_CALLBACKS_ENABLED": "harm",
             "ANSIBLE_NOCOLOR": "1",
             "ANSIBLE_FORCE_COLOR": "0",
@@ -186,6 +194,5 @@ class Simulation:
             "HARM": harm,
             "COLUMNS": "500",
         }
-        command = [sys.executable, "-m", "ansible", "playbook", "-i", str(self.folder / "hosts.yml"), str(self.playbooks / "simulated.yml"), *options]
-        command += ["-e", json.dumps(extra)]
-        return subprocess.run(command, cwd=self.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=120)
+        arguments = ["-i", str(self.folder / "hosts.yml"), str(self.collection / "playbooks" / "simulated.yml"), *options, "-e", json.dumps(extra)]
+        return ansible_playbook(arguments, cwd=self.collection.parents[3], env=environment, merged=True)

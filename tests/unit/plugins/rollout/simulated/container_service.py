@@ -11,24 +11,24 @@ from ansible_collections.litefarm.platform.plugins.module_utils import simulated
 
 
 def main():
-    options = {"name": {}, "state": {}, "image": {}, "one_shots": {"type": "list", "elements": "dict"}, "run_number": {"type": "int", "default": 0}}
+    options = {"name": {}, "state": {}, "image": {}, "init_commands": {"type": "list", "elements": "dict"}, "run_number": {"type": "int", "default": 0}}
     module = AnsibleModule(argument_spec=options, supports_check_mode=True)
     name, image, shots = module.params["name"], module.params["image"], []
     world.note(module="container_service", name=name, state=module.params["state"], run_number=module.params["run_number"])
     if world.told("fails"):
         module.fail_json(msg="%s fails here.\nLast lines of its log:" % name)
-    for shot in module.params["one_shots"] or []:
+    for shot in module.params["init_commands"] or []:
         done = world.migrated()
         if shot["name"] == "migrate":
             if world.told("fails-to-migrate"):
                 world.migrate([*done, world.MIGRATIONS[0]])
-                module.fail_json(msg="The one-shot 'migrate' ended with exit code 1.", one_shots=[])
+                module.fail_json(msg="The init command 'migrate' ended with exit code 1.", init_commands=[])
             world.migrate(world.MIGRATIONS)
         left = [each for each in world.MIGRATIONS if each not in done]
         heads = ["Found %d Completed Migration file/files." % len(done), "Found %d Pending Migration file/files." % len(left)]
         shots.append({"name": shot["name"], "output": [heads[0], *done, heads[1], *left]})
     if module.params["state"] == "run":
-        module.exit_json(changed=True, one_shots=shots)
+        module.exit_json(changed=True, init_commands=shots)
     with world.containers() as found:
         seen = found[name]
         phase = "current" if seen["current"] == image else "switched" if seen.get("serves") else "staged"
