@@ -217,9 +217,11 @@ class Load:
         streams: URLs of event streams; each mention is a listener that opens it, and again whenever it ends.
         retry: seconds that a listener waits before it tries again. Browsers wait for about three.
         silence: seconds without a byte after which a stream counts as lost. It has to be more than the server's heartbeat.
+        most: requests of one URL that are out at the same time. A machine that is too slow for the rate makes fewer of them: more would queue
+            up until all of them time out, and take from the tested service the processor time that it is short of.
     """
 
-    def __init__(self, requests, addresses, ca_file=None, rate=50.0, timeout=10.0, streams=(), retry=1.0, silence=60.0):
+    def __init__(self, requests, addresses, ca_file=None, rate=50.0, timeout=10.0, streams=(), retry=1.0, silence=60.0, most=64):
         self._requests = [Request(each) if isinstance(each, str) else each for each in requests]
         self._addresses = dict(addresses)
         self._context = ssl.create_default_context(cafile=ca_file and str(ca_file))
@@ -228,6 +230,7 @@ class Load:
         self._streams = list(streams)
         self._retry = retry
         self._silence = silence
+        self._most = most
         self._began = time.monotonic()
         self._began_at = time.time()
         self._stopping = threading.Event()
@@ -284,13 +287,19 @@ class Load:
     async def _repeat(self, request: Request, phase: float) -> None:
         """Asks at the request's rate, beginning within the first period, so that different requests do not go off at the same moment."""
         pending: set[asyncio.Task] = set()
-        for count in itertools.count():
-            await self._sleep_until((count + phase) / (request.rate or self._rate))
+        period = 1 / (request.rate or self._rate)
+        due = phase * period
+        while True:
+            await self._sleep_until(due)
+            while len(pending) >= self._most and not self._stopping.is_set():
+                await asyncio.wait(pending, timeout=0.25, return_when=asyncio.FIRST_COMPLETED)
             if self._stopping.is_set():
                 break
             task = asyncio.create_task(self._ask(request))
             pending.add(task)
             task.add_done_callback(pending.discard)
+            # What could not be asked in time is not made up for: that would be a burst, which a limit of requests may refuse.
+            due = max(due + period, self._now())
         if pending:
             await asyncio.wait(set(pending))
 

@@ -122,7 +122,7 @@ def test_an_engine_that_never_answered_is_missing_at_once(tmp_path):
     began = time.monotonic()
     with pytest.raises(engine_module.EngineMissing):
         Engine(str(tmp_path / "docker.sock")).get("/version")
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < engine_module.PATIENCE / 2
 
 
 def frame(stream, content):
@@ -228,13 +228,13 @@ def test_what_the_engine_itself_says_is_no_standard_output(fake):
     assert fake.engine.execute("web", ["ask"], 5) == (0, "ok", "broken")
 
 
-@pytest.mark.parametrize("pause", [5, 0.05, 0], ids=["silent", "says something now and then", "never stops talking"])
+@pytest.mark.parametrize("pause", [60, 0.05, 0], ids=["silent", "says something now and then", "never stops talking"])
 def test_a_command_that_does_not_end_is_left_at_the_deadline(fake, pause):
     fake.parts, fake.pause = iter(lambda: frame(1, b"." * 1000), None), pause
     began = time.monotonic()
     with pytest.raises(ServiceError, match=r"^The command 'sleep 9' did not end within 0.3 s.$"):
         fake.engine.execute("web", ["sleep", "9"], 0.3)
-    assert 0.3 <= time.monotonic() - began < 2
+    assert 0.3 <= time.monotonic() - began < 30
 
 
 def test_a_container_that_cannot_be_asked_is_told(fake):
@@ -300,13 +300,13 @@ def test_what_a_probe_command_says_is_an_answer(fake):
         id = "web"
 
     class Service:
-        params = {"probes": [{"name": "ready", "kind": "exec", "command": ["ask"], "timeout": 0.2}]}
+        params = {"probes": [{"name": "ready", "kind": "exec", "command": ["ask"], "timeout": 3}]}
 
     prober = Prober(Service, fake.engine)
     fake.code, fake.parts = 2, [frame(2, b"no response\n")]
     assert [str(answer) for answer in prober.check(Container)] == ["ready: bad, exit 2: no response"]
-    fake.parts, fake.pause = [b"", b""], 5
-    assert [str(answer) for answer in prober.check(Container)] == ["ready: bad, The command 'ask' did not end within 0.2 s."]
+    fake.parts, fake.pause = [b"", b""], 60
+    assert [str(answer) for answer in prober.check(Container)] == ["ready: bad, The command 'ask' did not end within 3 s."]
 
 
 def test_a_registry_is_asked_through_the_engine(fake):

@@ -20,7 +20,7 @@ def answer(*addresses):
 
 
 def test_a_and_aaaa_of_every_name_are_looked_up_at_once():
-    together = threading.Barrier(3, timeout=5)
+    together = threading.Barrier(3, timeout=60)
 
     def ask(name, port, **options):
         together.wait()
@@ -45,14 +45,15 @@ def test_names_without_an_answer_are_waited_for_together_and_not_longer_than_tha
 
     def ask(name, port, **options):
         if name != "quick.example.org":
-            never.wait(10)
+            never.wait(120)
         return answer("203.0.113.5")
 
     before = time.monotonic()
-    lookup = Lookup(["slow%d.example.org" % number for number in range(5)] + ["quick.example.org"], ask, patience=0.3)
-    assert time.monotonic() - before < 0.2
+    lookup = Lookup(["slow%d.example.org" % number for number in range(5)] + ["quick.example.org"], ask, patience=3)
+    assert time.monotonic() - before < 3
     assert lookup.answers() == {"quick.example.org": ["203.0.113.5"]}
-    assert time.monotonic() - before < 0.8
+    # One after the other they would take 15 s.
+    assert time.monotonic() - before < 9
     never.set()
 
 

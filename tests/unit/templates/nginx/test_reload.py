@@ -62,7 +62,6 @@ def fixture_nginx(tmp_path, repo, monkeypatch):
     spec.loader.exec_module(module)
     for name, value in {"NGINX": [str(tmp_path / "nginx")], "PID": str(tmp_path / "pid"), "ERROR_LOG": str(tmp_path / "error.log"), "LOCK": str(tmp_path / "lock")}.items():
         monkeypatch.setattr(module, name, value)
-    monkeypatch.setattr(module, "PATIENCE", 1)
     (tmp_path / "behaviour").write_text("well")
     with subprocess.Popen([sys.executable, "-c", MASTER, str(tmp_path)], stdout=subprocess.PIPE) as master:
         master.stdout.readline()
@@ -70,7 +69,8 @@ def fixture_nginx(tmp_path, repo, monkeypatch):
         monkeypatch.setenv("MASTER", str(master.pid))
         monkeypatch.delenv("MAINPID", raising=False)
 
-        def reload(behaviour):
+        def reload(behaviour, patience=60):
+            monkeypatch.setattr(module, "PATIENCE", patience)
             (tmp_path / "behaviour").write_text(behaviour)
             return module.main()
 
@@ -90,14 +90,14 @@ def test_new_workers_are_waited_for(nginx, behaviour):
 
 
 def test_a_configuration_that_does_not_take_effect_is_a_failure_with_the_words_of_the_log(nginx, capsys):
-    assert nginx("port in use") == 1
+    assert nginx("port in use", patience=3) == 1
     said = capsys.readouterr().err
     assert "goes on with the former one" in said and "Address already in use" in said and "yesterday" not in said
     assert nginx("well") == 0
 
 
 def test_former_workers_that_still_accept_are_a_failure(nginx, capsys):
-    assert nginx("both") == 1
+    assert nginx("both", patience=1) == 1
     assert "nothing was written" in capsys.readouterr().err
 
 
@@ -105,7 +105,7 @@ def test_what_nginx_refuses_is_told_at_once(nginx, capsys):
     began = time.monotonic()
     assert nginx("nonsense") == 1
     assert "unknown directive" in capsys.readouterr().err
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 30
 
 
 def test_systemd_names_the_master(nginx, monkeypatch):
