@@ -46,7 +46,7 @@ def test_a_release_is_refused_because_of_what_a_command_says(service):
     version = "import os, sys; sys.exit('version ' + os.environ['VERSION'] + ' is not good' if os.environ['VERSION'] == '2' else 0)"
     # A command says nothing of the port: the old version, once it is back, is asked over HTTP too before anything relies on it.
     probes = [*service.arguments["probes"], {"name": "version", "kind": "exec", "command": [program, "-c", version]}]
-    service.recreate(probes=probes, start_timeout=3).good()
-    result = service.bad(image=service.images["2"])
+    service.recreate(probes=probes).good()
+    result = service.bad(image=service.images["2"], start_timeout=10)
     assert "version: bad, exit 1: version 2 is not good" in result["msg"]
     assert service.get() == (200, "version 1")

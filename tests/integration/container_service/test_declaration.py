@@ -141,7 +141,7 @@ def test_exec_and_tcp_probes(service):
     ]
     service.recreate(probes=probes).good()
     probes[1]["command"][2] += "; raise SystemExit(5 if os.environ['VERSION'] == '2' else 0)"
-    result = service.bad(image=service.images["2"], probes=probes, start_timeout=5)
+    result = service.bad(image=service.images["2"], probes=probes, start_timeout=10)
     assert "inside: bad, exit 5: 1000" in result["probes"] and "is back and serves" in result["msg"]
 
 

@@ -14,7 +14,7 @@ import pytest
 
 @pytest.mark.parametrize("step", ["create", "start", "keep", "write", "reload", "stop", "retire", "name"])
 def test_rolling_killed_at(service, load, step):
-    service.rolling(settle=0.2, drain_timeout=1).good()
+    service.rolling(settle=0.2).good()
     with load() as requests:
         service.killed(image=service.images["2"], fault=step)
         service.good(image=service.images["2"])
