@@ -189,8 +189,11 @@ class ActionModule(ControlNodeAction):
 
 def environment_warnings(role, name, templar, variables, places):
     """Sentences about entries of a container's environment that are replaced: by an option of the role, as api_env, or within it."""
+    name_of_own = name.replace(role + "_", role + "__own_", 1)
+    if name_of_own not in variables:
+        return []
     given, _reason = evaluate(templar, variables, name)
-    own, _reason = evaluate(templar, variables, name.replace(role + "_", role + "__own_", 1))
+    own, _reason = evaluate(templar, variables, name_of_own)
     if not isinstance(given, dict) or not isinstance(own, dict) or not given:
         return []
     files = places.in_inventory(name)
