@@ -22,6 +22,8 @@ def fixture_occupied(droplet):
     droplet.check_output("systemctl stop litefarm-test-port")
 
 
+# By day the release below: both are undone by the same reload that takes no effect.
+@pytest.mark.nightly
 def test_a_changed_configuration_is_taken_back_and_tried_again(droplet, names, ca_file, occupied):
     before = droplet.check_output(CONFIGURATION)
     with Load(["https://app.litefarm.org/"], names, ca_file, rate=20) as load:
