@@ -206,7 +206,7 @@ from ansible_collections.litefarm.platform.plugins.module_utils import (
     _request_queues as request_queues,
     _restarts as restarts,
 )
-from ansible_collections.litefarm.platform.plugins.module_utils._container_service.engine import Engine
+from ansible_collections.litefarm.platform.plugins.module_utils._container_service.engine import ATTEMPTS, ATTEMPTS_PAUSE, Engine, stillborn
 from ansible_collections.litefarm.platform.plugins.module_utils._container_service.images import third_party
 from ansible_collections.litefarm.platform.plugins.module_utils._container_service.model import ServiceError
 from ansible_collections.litefarm.platform.plugins.module_utils._maintenance import look
@@ -318,10 +318,14 @@ def execute(docker, wanted, found, command, timeout, options=(), text=""):
     if not name:
         return None, "its container does not run"
     line = [docker, "exec"] + list(options) + [name] + command
-    try:
-        return subprocess.run(line, input=text, capture_output=True, text=True, errors="replace", timeout=timeout, check=False), None
-    except subprocess.TimeoutExpired:
-        return None, "does not end within %d s" % timeout
+    for remaining in reversed(range(ATTEMPTS)):
+        try:
+            done = subprocess.run(line, input=text, capture_output=True, text=True, errors="replace", timeout=timeout, check=False)
+        except subprocess.TimeoutExpired:
+            return None, "does not end within %d s" % timeout
+        if not remaining or not stillborn(done.returncode, done.stdout + done.stderr):
+            return done, None
+        time.sleep(ATTEMPTS_PAUSE)
 
 
 def database(docker, wanted, found, timeout):

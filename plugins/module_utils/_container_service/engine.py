@@ -38,6 +38,11 @@ FRAME_HEADER = 8  # bytes; the first is the stream's number, the last four are t
 STANDARD_OUTPUT = 1
 
 
+def stillborn(code, said):
+    """Whether nothing of a command has run, by its exit code and output, though it could."""
+    return code == CANNOT_RUN and any(words in said for words in STILLBORN)
+
+
 class EngineMissing(ServiceError):
     """No engine, or no SDK: a fresh droplet in check mode."""
 
@@ -263,7 +268,7 @@ class Engine:
         """
         for remaining in reversed(range(ATTEMPTS)):
             code, output, errors = self._execute(container_id, command, timeout, user, stdin)
-            if code != CANNOT_RUN or not remaining or not any(words in output + errors for words in STILLBORN):
+            if not remaining or not stillborn(code, output + errors):
                 return code, output, errors
             time.sleep(ATTEMPTS_PAUSE)
 

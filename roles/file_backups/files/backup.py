@@ -21,6 +21,10 @@ from litefarm_files import Error, Missing, Restic, Settings
 
 BASE = "appendonly.aof.1.base.rdb"
 WEEK = 7 * 86400
+# The engine's exit code for a command that it could not begin, which it can a moment later.
+NOT_BEGUN = 126
+ATTEMPTS = 5
+PAUSE = 0.2  # seconds
 
 
 class Stopped(Exception):
@@ -35,8 +39,12 @@ def copy_redis(folder: pathlib.Path, container: str, owner: int, run=subprocess.
     base = part / "appendonlydir" / BASE
     # redis-cli asks as a replica does: the server goes on serving, and leaves no second copy in its own folder.
     command = ["docker", "exec", container, "sh", "/etc/litefarm/redis-cli", "--rdb", "-"]
-    with base.open("wb") as out:
-        done = run(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.PIPE, check=False)
+    for remaining in reversed(range(ATTEMPTS)):
+        with base.open("wb") as out:
+            done = run(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.PIPE, check=False)
+        if done.returncode != NOT_BEGUN or not remaining:
+            break
+        time.sleep(PAUSE)
     said = done.stderr.decode(errors="replace")
     if done.returncode:
         lines = [line.strip() for line in said.splitlines() if line.strip()]

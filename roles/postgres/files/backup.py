@@ -19,6 +19,10 @@ STATE = pathlib.Path("/var/lib/litefarm/postgres")
 CONTAINER = ["docker", "exec", "--user", "999", "postgres_backup"]
 BACKREST = ["sh", "/etc/litefarm/credentials/pgbackrest"]
 KINDS = ("full", "diff", "incr", "verify")
+# The engine's exit code for a command that it could not begin, which it can a moment later.
+NOT_BEGUN = 126
+ATTEMPTS = 5
+PAUSE = 0.2  # seconds
 
 
 def command(kind: str, name: str) -> list[str]:
@@ -72,7 +76,11 @@ def take(kind: str, name: str, folder: pathlib.Path = STATE, run=subprocess.run)
     with open(folder / "backup.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         began = time.time()
-        done = run([*CONTAINER, *command(kind, name)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        for remaining in reversed(range(ATTEMPTS)):
+            done = run([*CONTAINER, *command(kind, name)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+            if done.returncode != NOT_BEGUN or not remaining:
+                break
+            time.sleep(PAUSE)
         message = problem(kind, done.returncode, done.stdout.decode(errors="replace"))
         now = round(time.time())
         result = {"time": now, "result": "failed" if message else "ok", "seconds": round(time.time() - began, 1), "message": message}

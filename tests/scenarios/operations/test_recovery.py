@@ -129,15 +129,16 @@ def test_a_scheduler_that_forgets_to_ask_for_jobs_is_restarted():
 
 LATE = "/etc/systemd/system/test-late-address.service"
 LATE_UNIT = """[Unit]
-Description=The private address appears 20 s after Docker may start
+Description=The private address appears 10 s after the container that publishes a port on it runs
 After=dbus.socket
 Before=docker.service containerd.service nginx.service
 [Service]
 Type=oneshot
 RemainAfterExit=yes
 ExecStart=ip address del {address} dev {interface}
-ExecStart=systemd-run --quiet --on-active=20 --timer-property=AccuracySec=100ms /bin/sh -c \
-  'touch /run/test-late-address && ip address add {address} dev {interface}'
+ExecStart=systemd-run --quiet --no-block /bin/sh -c \
+  'until docker inspect --format {{{{.State.Running}}}} {service} | grep true; do sleep 0.2; done; sleep 10; \
+  touch /run/test-late-address && ip address add {address} dev {interface}'
 [Install]
 WantedBy=multi-user.target
 """
@@ -145,7 +146,7 @@ WantedBy=multi-user.target
 
 @pytest.fixture
 def late_address(name):
-    """At each boot of the droplet its private address appears 20 s late."""
+    """At each boot of the droplet its private address appears late: however slow the boot is, after a container that needs it."""
     host = lab.connect(name)
     private = {lab.status()["droplets"][droplet]["private_address"] for droplet in (APP, FILES)}
     (found,) = (
@@ -154,7 +155,8 @@ def late_address(name):
         for each in interface["addr_info"]
         if each["local"] in private
     )
-    host.check_output("printf '%%s' %s > %s && systemctl daemon-reload && systemctl enable test-late-address.service", LATE_UNIT.format(**found), LATE)
+    unit = LATE_UNIT.format(**found, service={APP: "postgres", FILES: "redis"}[name])
+    host.check_output("printf '%%s' %s > %s && systemctl daemon-reload && systemctl enable test-late-address.service", unit, LATE)
     yield found
     host = lab.connect(name)
     host.check_output("systemctl disable test-late-address.service && rm %s && systemctl daemon-reload && rm -f /run/test-late-address", LATE)

@@ -42,6 +42,11 @@ elif sys.argv[1] == "inspect":
     } for name, container in answers["containers"].items()]))
 elif sys.argv[1] == "exec":
     answer = answers["exec"][" ".join(sys.argv[2:])]
+    begun = sys.argv[0] + ".begun"
+    if answer.get("stillborn") and not os.path.exists(begun):
+        open(begun, "w")
+        print("OCI runtime exec failed: exec failed: unable to start container process: read init-p: connection reset by peer: unknown")
+        sys.exit(126)
     time.sleep(answer.get("seconds", 0))
     sys.stdout.write(answer["output"])
     sys.exit(answer["code"])
@@ -147,6 +152,11 @@ def test_a_command_that_fails_or_hangs(engine, run):
     assert run(commands=[QUEUES])["commands"]["queues"] == {"code": 1, "output": "Redis refuses the password\n"}
     engine(exec={"export_scheduler node probe.js 5": {"code": 0, "output": "", "seconds": 30}})
     assert run(commands=[QUEUES], timeout=1)["commands"]["queues"] == {"error": "does not end within 1 s"}
+
+
+def test_a_command_that_the_engine_could_not_begin_is_started_again(engine, run):
+    engine(exec={"export_scheduler node probe.js 5": {"code": 0, "output": "well\n", "stillborn": True}})
+    assert run(commands=[QUEUES])["commands"]["queues"] == {"code": 0, "output": "well\n"}
 
 
 def test_an_engine_that_does_not_answer(engine, run):

@@ -257,6 +257,14 @@ def test_the_copy_of_redis_is_the_folder_that_it_loads(programs, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["redis"]
 
 
+def test_a_copy_that_the_engine_could_not_begin_is_begun_again(programs, tmp_path, monkeypatch):
+    monkeypatch.setattr(programs.backup, "PAUSE", 0)
+    good = redis_of(DUMP, f"Transfer finished with success after {len(DUMP)} bytes".encode())
+    runs = [redis_of(b"OCI runtime exec failed", b"", 126), good]
+    assert programs.backup.copy_redis(tmp_path / "redis", "redis", os.getuid(), lambda *words, **options: runs.pop(0)(*words, **options)) == len(DUMP)
+    assert runs == [] and (tmp_path / "redis" / "appendonlydir" / "appendonly.aof.1.base.rdb").read_bytes() == DUMP
+
+
 @pytest.mark.parametrize(
     ("content", "said", "code", "sentence"),
     [

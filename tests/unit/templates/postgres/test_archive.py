@@ -207,6 +207,14 @@ def test_a_backup_and_its_failure_are_recorded(backup, tmp_path):
     assert recorded == {"backup-incr.json": "failed", "backup-full.json": "failed"}
 
 
+def test_a_command_that_the_engine_could_not_begin_is_started_again(backup, tmp_path, monkeypatch):
+    monkeypatch.setattr(backup, "PAUSE", 0)
+    codes = [126, 126, 0]
+    assert backup.take("incr", "", tmp_path, lambda *_words, **_options: types.SimpleNamespace(returncode=codes.pop(0), stdout=b""))["result"] == "ok"
+    assert codes == []
+    assert backup.take("incr", "", tmp_path, ends(126, b"no such program"))["message"] == "no such program"
+
+
 def test_a_failure_that_has_no_room_for_its_result_does_not_leave_the_last_good_one(backup, tmp_path):
     assert backup.take("incr", "", tmp_path, ends(0, b""))["result"] == "ok"
     (tmp_path / ".backup-incr.json.part").symlink_to("/dev/full")

@@ -107,7 +107,12 @@ def test_the_backup_script_is_a_script(render, tmp_path):
 
 
 ENGINE = """#!/bin/bash
-# What the script asks of the engine: the words after "nice -n 10" are the program.
+# What the script asks of the engine: the words after "nice -n 10" are the program. The first few it cannot begin.
+if [[ ${NOT_BEGUN:-0} -gt 0 ]] && [[ $(wc -l < "$0.asked") -lt $NOT_BEGUN ]]; then
+    echo "$*" >> "$0.asked"
+    echo "OCI runtime exec failed: exec failed: unable to start container process: read init-p: connection reset by peer: unknown"
+    exit 126
+fi
 while [[ $1 != nice ]]; do shift; done
 case $4 in
     pg_dump) echo "dump"; [[ -z ${DUMP_SAYS:-} ]] || echo "$DUMP_SAYS" >&2; exit "${DUMP_STATUS:-0}" ;;
@@ -125,6 +130,7 @@ def backup(render, tmp_path):
     engine.parent.mkdir()
     engine.write_text(ENGINE)
     engine.chmod(0o755)
+    engine.with_name("docker.asked").touch()
     state = tmp_path / "state"
     state.mkdir()
     # How much room there is, where a test says so.
@@ -173,6 +179,19 @@ def test_a_bad_backup_leaves_nothing_and_says_so(backup, wrong):
     assert done.returncode != 0
     assert "<3>the backup of database litefarm failed" in done.stderr
     assert sorted(path.name for path in backup.folder.iterdir()) == [".lock"]
+
+
+@pytest.mark.parametrize("times", [1, 4])
+def test_a_command_that_the_engine_could_not_begin_is_started_again(backup, times):
+    done = backup(NOT_BEGUN=str(times))
+    assert done.returncode == 0, done.stderr
+    (name,) = dumps(backup.folder)
+    assert (backup.folder / name).read_text() == "dump\n"
+
+
+def test_a_command_that_the_engine_can_never_begin_is_a_failure(backup):
+    assert backup(NOT_BEGUN="9").returncode == 126
+    assert dumps(backup.folder) == []
 
 
 def test_what_a_killed_backup_left_is_cleared_away(backup):
