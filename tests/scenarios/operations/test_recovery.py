@@ -16,6 +16,8 @@ from tests.support.load import Load, Request
 from tests.support.pictures import form, png
 
 APP, FILES = "litefarmapp", "litefarm-imaginary"
+# By day a container with data, one without, and the one that loses its work.
+BY_DAY = ("postgres", "api", "export_scheduler")
 CONTAINERS = {"postgres": APP, "api": APP, "webapp": APP, "redis": FILES, "imaginary": FILES, "export_scheduler": FILES}
 
 
@@ -61,14 +63,14 @@ def outage(names, ca_file, requests, record_property):
     return measure
 
 
-@pytest.mark.parametrize("service", CONTAINERS)
+@pytest.mark.parametrize("service", [name if name in BY_DAY else pytest.param(name, marks=pytest.mark.nightly) for name in CONTAINERS])
 def test_a_killed_container_comes_back(outage, service):
     host = lab.connect(CONTAINERS[service])
     pid = host.check_output("docker inspect -f '{{.State.Pid}}' %s", service)
     outage(lambda: host.check_output(f"kill -9 {pid}"), limit=90)
 
 
-@pytest.mark.parametrize("name", [APP, FILES])
+@pytest.mark.parametrize("name", [APP, pytest.param(FILES, marks=pytest.mark.nightly)])
 @pytest.mark.parametrize("command", ["pkill -9 -x dockerd", "pkill -9 -x nginx"])
 def test_a_killed_daemon_comes_back(outage, name, command):
     outage(lambda: lab.connect(name).check_output(command), limit=90)

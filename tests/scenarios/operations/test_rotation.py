@@ -52,6 +52,7 @@ def test_redis_password(rotate):
     assert "WRONGPASS" in redis.run(ping, old["vault_redis_password"]).stderr
 
 
+@pytest.mark.nightly
 def test_postgres_password(rotate):
     old, new, _ = rotate("postgres_password")
     database = lab.connect("litefarmapp")
@@ -60,6 +61,7 @@ def test_postgres_password(rotate):
     assert "password authentication failed" in database.run(log_in, old["vault_postgres_password"]).stderr
 
 
+@pytest.mark.nightly
 def test_jwt_secret(rotate, ask):
     old, new, report = rotate("jwt_secret")
     assert not report.failures, report

@@ -118,8 +118,8 @@ def test_a_droplet_that_is_lost_during_a_release_has_the_others_go_back(good, ta
 # -- the table "environment" of docs/release-protocol.md ----------------------------------------------------------------------------
 
 
-# By day: the lock is taken, the database is ahead of every droplet, one droplet is ahead, all are, everything is, and only the record is left.
-ROWS = environment_table.played("lock", "switch first", "switch others", "commit")
+# By day: one droplet is ahead, and only the record is left.
+ROWS = environment_table.played("switch first", "commit")
 UNREACHABLE, REVERT = "droplet unreachable", "revert fails"
 # The cells of the last two columns that are played by day.
 CELLS = [
