@@ -141,7 +141,7 @@ def wait_until_up(seconds=120.0):
 
 @pytest.mark.usefixtures("declared")
 def test_two_releases_in_a_row_wait_for_the_jobs_of_an_export(scheduler, farm, record_property):
-    """Without that Bull fails the job at the second one, and nobody hears of it."""
+    """Without that Bull fails the job at the second one, and tells it nowhere."""
     earlier, before, had_failed = farm.exports(), scheduler.check_output(RUNNING), failed(scheduler)
     for values in (OTHER, {}):
         program = caught(scheduler, farm)

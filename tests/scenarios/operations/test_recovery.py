@@ -55,7 +55,7 @@ def outage(names, ca_file, requests, record_property):
             report = load.stop()
         seconds = report.last_failure - report.first_failure if report.failures else 0.0
         ended = time.monotonic()
-        # Whoever takes up the work of a scheduler that was killed first waits until nobody else can be at it: a minute.
+        # A scheduler takes up the work of one that was killed when no other one can be at it any more: after a minute.
         farm.wait_for_exports(earlier, exports.accepted, seconds=180)
         late = time.monotonic() - ended
         record_property("outage", f"{seconds:.1f} s; {report}; exports: {exports.accepted} accepted, {exports.refused} refused, the last {late:.0f} s later")
