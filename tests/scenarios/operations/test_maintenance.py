@@ -180,7 +180,7 @@ def test_an_export_that_is_asked_for_meanwhile_waits_also_over_a_restart_and_arr
     finally:
         opened = maintenance("-e", "state=off")
     assert opened.total("changed") == 2
-    farm.wait_for_exports(earlier, 1, seconds=180)
+    farm.wait_for_exports(earlier, 1, seconds=420)
     assert ask(APP).status == ask(API).status == 200
     assert maintenance("-e", "state=off").total("changed") == 0
     assert "all queues work" in maintenance().output

@@ -56,7 +56,7 @@ def outage(names, ca_file, requests, record_property):
         seconds = report.last_failure - report.first_failure if report.failures else 0.0
         ended = time.monotonic()
         # A scheduler takes up the work of one that was killed when no other one can be at it any more: after a minute.
-        farm.wait_for_exports(earlier, exports.accepted, seconds=180)
+        farm.wait_for_exports(earlier, exports.accepted, seconds=420)
         late = time.monotonic() - ended
         record_property("outage", f"{seconds:.1f} s; {report}; exports: {exports.accepted} accepted, {exports.refused} refused, the last {late:.0f} s later")
 

@@ -36,7 +36,7 @@ def rotate(names, ca_file, record_property):
         new = lab.vault("production")
         assert [each for each in new if new[each] != old.get(each)], "nothing was replaced"
         assert set(new) == set(old)
-        farm.wait_for_exports(earlier, exports.accepted, seconds=180)
+        farm.wait_for_exports(earlier, exports.accepted, seconds=420)
         record_property("rotation", f"{done.seconds:.0f} s; {report}; exports: {exports.accepted} accepted, {exports.refused} refused, all arrived")
         return old, new, report
 
