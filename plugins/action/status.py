@@ -59,37 +59,13 @@ class ActionModule(ControlNodeAction):
         notes += maintenance.lines({host: found.get("maintenance") for host, (_expected, found) in droplets.items()})
         for note in notes:
             display.display(note)
-        archived = archive_lines({host: found for host, (_expected, found) in droplets.items()})
-        archived += dump_lines({host: found for host, (_expected, found) in droplets.items()})
-        for line, colour in archived:
+        by_host = {host: found for host, (_expected, found) in droplets.items()}
+        told = [line for lines in COLOURED for line in lines(by_host)]
+        told += [(line, None) for line in replaced_lines(by_host)]
+        told += [(line, "yellow") for line in repaired_lines(by_host)]
+        for line, colour in told:
             display.display(line, color=colour)
-        notes += [line for line, _colour in archived]
-        served = certificate_lines({host: found for host, (_expected, found) in droplets.items()})
-        for line, colour in served:
-            display.display(line, color=colour)
-        notes += [line for line, _colour in served]
-        running = live_lines({host: found for host, (_expected, found) in droplets.items()})
-        for line, colour in running:
-            display.display(line, color=colour)
-        notes += [line for line, _colour in running]
-        others = image_lines({host: found for host, (_expected, found) in droplets.items()})
-        for line, colour in others:
-            display.display(line, color=colour)
-        notes += [line for line, _colour in others]
-        jobs = job_lines({host: found for host, (_expected, found) in droplets.items()})
-        for line, colour in jobs:
-            display.display(line, color=colour)
-        notes += [line for line, _colour in jobs]
-        waiting = queue_lines({host: found for host, (_expected, found) in droplets.items()})
-        for line, colour in waiting:
-            display.display(line, color=colour)
-        notes += [line for line, _colour in waiting]
-        for line in replaced_lines({host: found for host, (_expected, found) in droplets.items()}):
-            display.display(line)
-            notes.append(line)
-        for line in repaired_lines({host: found for host, (_expected, found) in droplets.items()}):
-            display.display(line, color="yellow")
-            notes.append(line)
+        notes += [line for line, _colour in told]
         if history and arguments["lines"] > 0:
             display.display("")
             self._show(HISTORY, history_rows(history[-arguments["lines"] :]), "result")
@@ -396,3 +372,7 @@ def history_rows(history):
         }
         for each in history
     ]
+
+
+# What is told of the droplets below the table, in this order: functions that give lines with their colours.
+COLOURED = (archive_lines, dump_lines, certificate_lines, live_lines, image_lines, job_lines, queue_lines)

