@@ -13,7 +13,7 @@ from pathlib import Path
 
 import docker
 
-from . import containers, droplets, engine, host, image_build, mirror, networks, services
+from . import containers, droplets, engine, host, image_build, layers, mirror, networks, services
 from .errors import LabError
 from .inventory import Overlay, droplets_of, supplied_secrets
 from .keys import Keys, known_hosts, write_private
@@ -139,6 +139,7 @@ class Lab:
             tasks += [pool.submit(seed, *item) for item in mirror.listed_images().items()]
             for task in tasks:
                 task.result()
+        layers.give_layers(self.settings, self.keys)
 
     def _droplets(self, client: docker.DockerClient, made: image_build.Images, flavours: dict[Droplet, str]) -> None:
         for droplet, flavour in flavours.items():

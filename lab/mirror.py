@@ -22,7 +22,7 @@ from .settings import FOLDER, MIRROR, Settings
 
 _PUBLIC_MARK = "lab-public"
 # A registry that is not told answers in an old format, which differs from tag to tag.
-_MANIFESTS = {
+MANIFESTS = {
     "Accept": "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json, "
     "application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.oci.image.index.v1+json"
 }
@@ -88,7 +88,7 @@ class Seeder:
     def _digest(self, repository: str, tag: str) -> str | None:
         address = f"https://{self.settings.public_address(MIRROR)}:{services.MIRROR_PORT}"
         try:
-            manifest = services.fetch(f"{address}/v2/{repository}/manifests/{tag}", self.keys, _MANIFESTS)
+            manifest = services.fetch(f"{address}/v2/{repository}/manifests/{tag}", self.keys, MANIFESTS)
         except urllib.error.HTTPError as error:
             if error.code == 404:
                 return None

@@ -70,24 +70,24 @@ def set_storage_fault(settings: Settings, keys: Keys, fault: str, bucket: str) -
     body = json.dumps({"fault": fault, "bucket": bucket}).encode()
     request = urllib.request.Request(url, body, {"X-Lab-Token": keys.token("storage-faults")}, method="PUT")
     try:
-        with _opener(keys).open(request, timeout=10) as answer:
+        with opener(keys).open(request, timeout=10) as answer:
             return answer.read().decode().strip()
     except OSError as error:
         raise LabError(f"The lab's object storage does not take the fault: {error}. Run `python -m lab up`, which starts what is not running.") from error
 
 
 def fetch(url: str, keys: Keys, headers: Mapping[str, str] | None = None) -> str:
-    with _opener(keys).open(urllib.request.Request(url, headers=dict(headers or {})), timeout=10) as answer:
+    with opener(keys).open(urllib.request.Request(url, headers=dict(headers or {})), timeout=10) as answer:
         return answer.read().decode()
 
 
-def _opener(keys: Keys) -> urllib.request.OpenerDirector:
+def opener(keys: Keys) -> urllib.request.OpenerDirector:
     trust = ssl.create_default_context(cadata=keys.authority().public)
     # Addresses of the lab are never behind this machine's proxy.
     return urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trust))
 
 
-def _wait_for(url: str, keys: Keys, seconds: float = 30) -> None:
+def _wait_for(url: str, keys: Keys, seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while True:
         try:

@@ -4,7 +4,7 @@
 """`make test`: the checks, the integration tests and every Molecule scenario, in labs of their own beside the demo's.
 
 Names of steps as arguments (check, integration, litefarmapp …) run only these. With --nightly it is what takes too long for every change: all
-rows of the table "environment" of docs/release-protocol.md, simulated and on droplets, and the kill matrix with all of its kinds.
+tests, also those with the marker `nightly`, all rows of the table "environment" of docs/release-protocol.md, and the kill matrix with all of its kinds.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ class Lane:
 APP = Lane("litefarmtestapp", "10.89.110.0/24", "10.89.120.0/24", ("litefarmapp", "litefarm_imaginary", "default"))
 PLATFORM = Lane("litefarmtestplatform", "10.89.130.0/24", "10.89.140.0/24", ("upgrade", "scaled", "liteformbeta", "export_beta", "platform"))
 LANES = (APP, PLATFORM)
-# Has tests/support/environment_table.py play every row.
+# Has tests/support/night.py leave out none.
 NIGHTLY = {"LITEFARM_NIGHTLY": "1"}
-SIMULATED = "tests/unit/plugins/rollout/test_simulated.py"
+UNIT, INTEGRATION = "tests/unit", "tests/integration"
 KILL_MATRIX = "tests/scenarios/kill_matrix"
 # pytest's closing line, with or without its frame of equal signs.
 PYTEST_SUMMARY = re.compile(r"^\s*(?:=+ )?((?:\d+ (?:passed|failed|errors?|skipped|deselected|warnings?)(?:, )?)+ in [0-9.]+s(?: \([0-9:]+\))?)(?: =+)?\s*$")
@@ -76,7 +76,7 @@ def steps_without_lab() -> list[Step]:
     """What needs processors, or the engine, and no lab: it takes the time that the lanes leave."""
     return [
         Step("check", ["nice", "-n", "10", sys.executable, "tools/check.py"]),
-        Step("integration", [sys.executable, "-m", "pytest", "tests/integration"], PLATFORM.environment),
+        Step("integration", [sys.executable, "-m", "pytest", INTEGRATION], PLATFORM.environment),
     ]
 
 
@@ -106,19 +106,19 @@ def lane_steps(lane: Lane) -> list[Step]:
 
 
 def nightly_steps(lane: Lane) -> list[Step]:
-    """The tables of docs/release-protocol.md in full, one in each lane's lab, and the scenarios that have tests for the night."""
+    """Every test, and the tables of docs/release-protocol.md in full, one in each lane's lab."""
     steps = {step.name: dataclasses.replace(step, env={**step.env, **NIGHTLY}) for step in lane_steps(lane)}
     old, down = steps[f"old {lane.lab} gone"], steps[f"{lane.lab} down"]
     if lane == PLATFORM:
-        return [old, *(steps[name] for name in ("scaled", "liteformbeta", "export_beta")), down]
+        return [old, *(steps[name] for name in PLATFORM.scenarios), down]
     droplet = "litefarm-imaginary"
     matrix = [
         Step("kill matrix up", [*LAB, "up", "--droplet", droplet], lane.environment),
         Step("kill matrix", [sys.executable, "-m", "pytest", "-q", KILL_MATRIX], {**lane.environment, "LITEFARM_KILL_MATRIX_DROPLET": droplet}),
     ]
-    copies = Step("copies of files", [sys.executable, "-m", "pytest", "-q", "tests/integration/file_backups"], {**lane.environment, **NIGHTLY})
-    simulated = Step("simulated", [sys.executable, "-m", "pytest", "-q", SIMULATED], NIGHTLY)
-    return [old, simulated, copies, *(steps[name] for name in APP.scenarios), *matrix, down]
+    unit = Step("unit", [sys.executable, "-m", "pytest", "-q", UNIT], NIGHTLY)
+    integration = Step("integration", [sys.executable, "-m", "pytest", "-q", INTEGRATION], {**lane.environment, **NIGHTLY})
+    return [old, unit, integration, *(steps[name] for name in APP.scenarios), *matrix, down]
 
 
 def nightly() -> list[list[Step]]:

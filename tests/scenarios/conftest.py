@@ -9,13 +9,13 @@ A scenario's molecule.yml names the folders of its tests. Of these, the markers 
 from __future__ import annotations
 
 import functools
-import os
 
 import pytest
 
 from tests.support import lab
 from tests.support.https import Connection
 from tests.support.load import Load
+from tests.support.night import NIGHT
 
 # A page, and an answer of the API that says which release gave it.
 PAGE, API = "https://app.litefarm.org/", "https://api.app.litefarm.org/version"
@@ -42,19 +42,9 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("environment", lab.environments())
 
 
-def is_for_the_night(item):
-    """Whether a test is marked so, without names of droplets or with that of its own."""
-    names = [marker.args for marker in item.iter_markers("nightly")]
-    return any(not args or item.callspec.params["droplet"] in args for args in names)
-
-
 def pytest_collection_modifyitems(config, items):
-    """Leaves out tests of groups that the scenario has no droplet in, and tests for the night; moves tests marked `last` to the end.
-
-    Molecule names every file, and what is named is collected whatever `collect_ignore` says.
-    """
-    by_day = not os.environ.get("LITEFARM_NIGHTLY")
-    left = [item for item in items if not droplets_of(item) or (by_day and is_for_the_night(item))]
+    """Leaves out tests of groups that the scenario has no droplet in; moves tests marked `last` to the end."""
+    left = [item for item in items if not droplets_of(item)]
     config.hook.pytest_deselected(items=left)
     items[:] = sorted((item for item in items if item not in left), key=lambda item: item.get_closest_marker("last") is not None)
 
@@ -112,7 +102,7 @@ def under_load(names, ca_file, record_property):
 
     A hundred a second take half of two cores, and two lanes run side by side.
     """
-    rate = 50 if os.environ.get("LITEFARM_NIGHTLY") else 20
+    rate = 50 if NIGHT else 20
 
     def play(name, *arguments, meanwhile=None):
         with Load([PAGE, API], names, ca_file, rate=rate) as load:

@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
-# `make nightly` plays every row.
-NIGHTLY = bool(os.environ.get("LITEFARM_NIGHTLY"))
+from tests.support.night import NIGHT
+
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "release-protocol.md"
 
 
@@ -23,7 +22,7 @@ def rows() -> list[dict[str, str]]:
 
 def played(*sample: str) -> list[dict[str, str]]:
     """All rows at night, otherwise those of some steps."""
-    return [row for row in rows() if NIGHTLY or row["step"] in sample]
+    return [row for row in rows() if NIGHT or row["step"] in sample]
 
 
 def ids(found: list[dict[str, str]]) -> list[str]:

@@ -11,8 +11,10 @@ import time
 
 import pytest
 
+from tests.support.night import sample
 
-@pytest.mark.parametrize("step", ["create", "start", "keep", "write", "reload", "stop", "retire", "name"])
+
+@pytest.mark.parametrize("step", sample(["write", "keep", "retire", "create", "start", "reload", "stop", "name"], by_day=3))
 def test_rolling_killed_at(service, load, step):
     service.rolling(settle=0.2).good()
     with load() as requests:
@@ -25,7 +27,7 @@ def test_rolling_killed_at(service, load, step):
     assert not service.good(image=service.images["2"])["changed"]
 
 
-@pytest.mark.parametrize("step", ["create", "stop", "start", "probe", "retire", "name"])
+@pytest.mark.parametrize("step", sample(["stop", "probe", "create", "start", "retire", "name"], by_day=2))
 def test_recreate_killed_at(service, step):
     service.recreate(settle=0.2).good()
     service.killed(image=service.images["2"], fault=step)
@@ -35,7 +37,7 @@ def test_recreate_killed_at(service, step):
     assert not service.good(image=service.images["2"])["changed"]
 
 
-@pytest.mark.parametrize("step", ["halt", "back"])
+@pytest.mark.parametrize("step", sample(["back", "halt"]))
 def test_recreate_killed_while_it_goes_back(service, step):
     service.recreate().good()
     service.killed(image=service.images["2"], env={"MODE": "exit"}, fault=step)

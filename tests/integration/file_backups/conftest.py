@@ -17,9 +17,6 @@ from lab.image_build import Images
 from lab.settings import settings_from
 
 REPO = pathlib.Path(__file__).resolve().parents[3]
-
-# What takes minutes is left to `make nightly`.
-collect_ignore = [] if os.environ.get("LITEFARM_NIGHTLY") else ["test_more_copies.py"]
 FILES = REPO / "roles" / "file_backups" / "files"
 LABEL = "litefarm.test=file_backups"
 # As the role installs them.

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
-import time
+import pytest
+
+pytestmark = pytest.mark.nightly
 
 RESTIC = "export RESTIC_REPOSITORY=/shared/repository RESTIC_PASSWORD_FILE=/etc/litefarm/file-backup/password"
 FILL = "seq 500 | sed 's/^/lpush bull:q:wait /' | redis-cli -e > /dev/null"

@@ -71,6 +71,7 @@ def last_day(droplet, authority):
     droplet.check_output("/usr/local/sbin/litefarm-certificates --reload")
 
 
+@pytest.mark.nightly
 def test_a_certificate_on_its_last_day_stops_no_release(droplet, last_day):
     run = lab.playbook("site.yml", *variables(force=True))
     assert run.status == 0, run.reasons

@@ -5,10 +5,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.support import lab
 from tests.support.ports import WORLD
 
 
+# By day test_ports.py looks at them.
+@pytest.mark.nightly("litefarm-imaginary", "liteformbeta")
 def test_only_ssh_and_the_web_answer_a_stranger_also_when_docker_has_restarted(droplet):
     droplet.check_output("systemctl restart docker")
     for network in ("public", "private"):

@@ -61,8 +61,8 @@ def loaded_and_put_back(droplet, path, expression, command):
     droplet.check_output(f"cp -a {path} /root/put-back && sed -i '{expression}' {path} && {command} && cat /root/put-back > {path} && rm /root/put-back")
 
 
-# By day beta's droplets stand for all: the roles are the same.
-@pytest.mark.nightly("litefarmapp", "litefarm-imaginary")
+# By day one droplet stands for all: the roles are the same.
+@pytest.mark.nightly("litefarmapp", "litefarm-imaginary", "liteformbeta")
 def test_debians_nftables_service_flushes_nothing(droplet):
     ports, before = published(droplet), rules(droplet)
     assert ports and answering(droplet, ports) == ports
@@ -73,7 +73,7 @@ def test_debians_nftables_service_flushes_nothing(droplet):
     assert reachable(droplet) == ONLY_WHAT_IS_DECLARED
 
 
-@pytest.mark.nightly("litefarmapp", "litefarm-imaginary")
+@pytest.mark.nightly("litefarmapp", "litefarm-imaginary", "liteformbeta")
 def test_what_is_not_live_is_shown_and_repaired(droplet):
     nginx = droplet.file(NGINX_CONF).exists
     ports, lasting = published(droplet), droplet.check_output(LASTING)

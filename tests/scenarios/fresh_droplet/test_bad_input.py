@@ -8,20 +8,24 @@ from __future__ import annotations
 import pytest
 
 from tests.support import lab
+from tests.support.night import sample
 
 
 @pytest.mark.parametrize(
     ("given", "told"),
-    [
-        ("litefarm_version=v0.0.0", "There is no tag, branch or commit 'v0.0.0'"),
-        ("vault_postgres_password=changeme", "vault_postgres_password"),
-        ("postgres_port=70000", "65535"),
-        ("new_database=false", "litefarmapp has no database in /srv/litefarm/postgres"),
-        ("litefarm_private_address=10.255.255.1", "10.255.255.1"),
-        ("litefarm_private_bucket=litefarm-app-secret-missing", "There is no bucket litefarm-app-secret-missing"),
-        ("vault_spaces_secret_access_key=0123456789abcdefghijklmnopqrstuvwxyzABCD", "vault_spaces_secret_access_key"),
-        ("litefarm_registry=10.89.255.254:5000/litefarm", "10.89.255.254:5000"),
-    ],
+    sample(
+        [
+            ("litefarm_version=v0.0.0", "There is no tag, branch or commit 'v0.0.0'"),
+            ("new_database=false", "litefarmapp has no database in /srv/litefarm/postgres"),
+            ("litefarm_private_bucket=litefarm-app-secret-missing", "There is no bucket litefarm-app-secret-missing"),
+            ("vault_postgres_password=changeme", "vault_postgres_password"),
+            ("postgres_port=70000", "65535"),
+            ("litefarm_private_address=10.255.255.1", "10.255.255.1"),
+            ("vault_spaces_secret_access_key=0123456789abcdefghijklmnopqrstuvwxyzABCD", "vault_spaces_secret_access_key"),
+            ("litefarm_registry=10.89.255.254:5000/litefarm", "10.89.255.254:5000"),
+        ],
+        by_day=3,
+    ),
 )
 def test_a_bad_value_is_told_before_anything_is_touched(given, told):
     run = lab.playbook("site.yml", "-e", given)

@@ -98,7 +98,7 @@ def refused_by_droplets(number):
 
 # A run to the inventory's release, and the release that the other operator makes then: the one that still runs, or the one that was begun.
 @pytest.mark.parametrize(("name", "line", "said", "then"), [
-    (SITE, CONFIGURE, "was ended with unlock.yml: nothing was changed here", OTHER),
+    pytest.param(SITE, CONFIGURE, "was ended with unlock.yml: nothing was changed here", OTHER, marks=pytest.mark.nightly),
     (DEPLOY, SETTLE, "This run does not hold the deploy lock any more", INVENTORY),
 ], ids=["site-while-hosts-are-configured", "deploy-while-it-settles"])  # fmt: skip
 def test_a_run_whose_lock_is_broken_ends_its_step_and_changes_nothing_more(name, line, said, then, version, names, ca_file, record_property):

@@ -6,18 +6,16 @@
 from __future__ import annotations
 
 import hashlib
-import os
 
 import pytest
 
 from tests.support import lab
 from tests.support.archive import Archive, configured
 from tests.support.database import sql, wait_until_archived
+from tests.support.night import NIGHT, sample
 from tests.support.storage_faults import storage_fault
 
 APP = "litefarmapp"
-NIGHTLY = bool(os.environ.get("LITEFARM_NIGHTLY"))
-HARMS = ("missing", "damaged") if NIGHTLY else ("missing",)
 
 
 @pytest.fixture
@@ -53,7 +51,7 @@ def states(app):
     return dict(line.split() for line in app.check_output("docker ps --all --format '{{.Names}} {{.State}}'").splitlines())
 
 
-@pytest.mark.parametrize("harm", HARMS)
+@pytest.mark.parametrize("harm", sample(["missing", "damaged"]))
 def test_wal_that_is_not_whole_is_not_taken_for_the_end(app, archive, segments, ask, harm):
     """Trap 2: left to itself, the server promotes where the WAL stops, and everything after that is gone."""
     before, serving = sql("SELECT timeline_id FROM pg_control_checkpoint()"), states(app)
@@ -73,7 +71,7 @@ def test_a_damaged_backup_is_found_before_it_is_needed(app, archive, segments):
     app.check_output("systemctl start litefarm-postgres-backup@full.service")
     with archive.damaged(archive.find("/backup/litefarm/", "F/bundle/")):
         assert app.run("systemctl start litefarm-postgres-backup@verify.service").rc != 0
-        if NIGHTLY:
+        if NIGHT:
             told = restore("-e", "confirm=production")
             assert "is damaged" in told and "The database that was there serves again." in told, told[-2000:]
     # verify.yml would go on telling of it.
@@ -83,18 +81,21 @@ def test_a_damaged_backup_is_found_before_it_is_needed(app, archive, segments):
 
 @pytest.mark.parametrize(
     ("values", "told"),
-    [
-        ({"cipher_pass": "wrong"}, "The encryption key does not fit this archive"),
-        ({"s3_bucket": "litefarm-beta-backups"}, "The object storage refuses the key for the bucket"),
-        ({"s3_key_secret": "another"}, "The secret does not fit the access key"),
-        ({"s3_region": "ams3"}, "The object storage is asked with a wrong region"),
-    ],
+    sample(
+        [
+            ({"cipher_pass": "wrong"}, "The encryption key does not fit this archive"),
+            ({"s3_bucket": "litefarm-beta-backups"}, "The object storage refuses the key for the bucket"),
+            ({"s3_key_secret": "another"}, "The secret does not fit the access key"),
+            ({"s3_region": "ams3"}, "The object storage is asked with a wrong region"),
+        ]
+    ),
 )
 def test_an_archive_that_cannot_be_asked_is_named_before_anything_is_changed(app, values, told):
     with configured(**values):
         assert told in restore()
 
 
+@pytest.mark.nightly
 def test_clocks_that_differ_are_named(app):
     with storage_fault("clock"):
         assert "The droplet's clock is more than 15 min away from the object storage's" in restore()
@@ -120,6 +121,7 @@ def test_a_server_that_was_started_by_hand_is_not_robbed_of_its_data(app, ask):
     assert "exists" in ask("api.app.litefarm.org", "/login/user/nobody@example.org").text
 
 
+@pytest.mark.nightly
 def test_a_second_restore_at_once_is_refused(app):
     app.check_output("systemd-run --unit=first-restore flock /var/lib/litefarm/postgres/restore.lock sleep 120")
     try:
@@ -128,6 +130,7 @@ def test_a_second_restore_at_once_is_refused(app):
         app.check_output("systemctl stop first-restore")
 
 
+@pytest.mark.nightly
 def test_a_cluster_that_the_bucket_has_not_is_refused(app):
     own = app.check_output("docker exec postgres_backup sh -c 'pg_controldata $PGDATA'").split("Database system identifier:")[1].split()[0]
     told = restore("-e", "cluster=123")

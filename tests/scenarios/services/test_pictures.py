@@ -162,6 +162,7 @@ def test_a_picture_that_has_waited_for_too_long_is_to_come_again(droplet, flood,
     assert site().total("changed") == 0
 
 
+@pytest.mark.nightly
 def test_pictures_are_made_without_haproxy_too(droplet, post, keys):
     droplet.check_output("systemctl stop haproxy")
     try:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.support import lab
 from tests.support.farm import Farm
 from tests.support.pictures import png, webp_width
@@ -38,6 +40,7 @@ def test_verify_names_the_key_that_production_does_not_know():
     assert any("401" in line and "'beta'" in line for line in run.output.splitlines() if line.endswith("FAIL")), run.output
 
 
+@pytest.mark.nightly
 def test_the_key_of_beta_is_rotated_in_two_steps_and_works_all_the_time():
     beta = Farm("beta")
     old = lab.vault("production")["vault_imaginary_token_beta"]

@@ -16,6 +16,7 @@ import pytest
 
 from tests.support import lab, second
 from tests.support.deployment import containers, history, leftovers, running, variables
+from tests.support.night import sample
 
 SITE, DEPLOY, PREFLIGHT, SECRETS, ROTATE, ROLLBACK, MAINTENANCE, STATUS, VERIFY = (
     "site.yml", *(f"playbooks/{name}.yml" for name in ("deploy", "preflight", "secrets", "rotate", "rollback", "maintenance", "status", "verify"))
@@ -58,7 +59,7 @@ def checkouts(built):
 class TestWithoutTheVault:
     """B2: a fresh clone has no vault.yml."""
 
-    @pytest.mark.parametrize("name", [PREFLIGHT, SECRETS, SITE])
+    @pytest.mark.parametrize("name", sample([SITE, SECRETS, PREFLIGHT], by_day=2))
     def test_no_playbook_makes_another_one_or_uses_none(self, name):
         before = state()
         refused(before, second.playbook(name), "already run with secrets that are not those of", "get the team's vault.yml from its repository, and make no new one")
@@ -73,7 +74,7 @@ class TestWithoutTheVault:
         assert run.status == 0 and NEWER in run.output, run.reasons
 
 
-@pytest.mark.parametrize("name", [PREFLIGHT, SITE, DEPLOY])
+@pytest.mark.parametrize("name", sample([SITE, PREFLIGHT, DEPLOY]))
 def test_a_decrypted_vault_is_refused(name):
     """B3"""
     second.vault().write_text("---\n" + json.dumps(lab.vault("production")))
@@ -93,7 +94,7 @@ def pulled():
 class TestOlderCheckout:
     """B1: berta has not pulled since anna's release."""
 
-    @pytest.mark.parametrize("name", [SITE, DEPLOY])
+    @pytest.mark.parametrize("name", sample([SITE, DEPLOY]))
     def test_it_does_not_take_the_environment_back(self, name):
         before = state()
         record = [each for each in history(1000) if each["result"] == "ok"][-1]
@@ -131,7 +132,7 @@ class TestExtraVariables:
         """B4"""
         refused(state(), second.playbook(DEPLOY, "-e", "version=v1.4.0"), "playbooks/deploy.yml reads no variable version", "write litefarm_version if that is meant")
 
-    @pytest.mark.parametrize("name", [SITE, DEPLOY])
+    @pytest.mark.parametrize("name", sample([DEPLOY, SITE]))
     def test_a_version_that_is_a_number_is_refused(self, name):
         """B5"""
         refused(state(), second.playbook(name, "-e", '{"litefarm_version": 3.10}'), "litefarm_version in option -e of the command line is read as the number 3.1 and not as text", "quotes")

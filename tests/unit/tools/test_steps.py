@@ -71,7 +71,8 @@ def test_suite_fails_when_a_step_fails_without_a_failing_test(capsys, status, cl
 def test_make_nightly_runs_every_folder_with_tests_for_the_night():
     nightly = {step.name for each in suite.nightly() for step in each}
     scenarios = {path.parent.name: set(re.findall(r"tests/scenarios/(\w+)", path.read_text())) for path in steps.REPO.glob("molecule/*/molecule.yml")}
-    marked = {path.parent.name for path in (steps.REPO / "tests" / "scenarios").rglob("test_*.py") if "mark.nightly" in path.read_text()}
+    files = (steps.REPO / "tests" / "scenarios").rglob("test_*.py")
+    marked = {path.parent.name for path in files if re.search(r"mark\.nightly|\bsample\(", path.read_text())}
     assert marked and marked <= set().union(*(folders for name, folders in scenarios.items() if name in nightly))
 
 
@@ -125,8 +126,8 @@ def test_nightly_plays_all_rows_and_all_kinds_of_harm_in_labs_that_it_takes_down
     first, *lanes = suite.nightly()
     found = {step.name: step for step in [*first, *(step for lane in lanes for step in lane)]}
     assert len(found) == len(first) + sum(map(len, lanes))
-    assert {name for name, step in found.items() if step.env.get("LITEFARM_NIGHTLY") == "1"} >= {"simulated", "scaled", "copies of files", "default"}
-    assert (steps.REPO / found["simulated"].command[-1]).is_file()
+    assert {name for name, step in found.items() if step.env.get("LITEFARM_NIGHTLY") == "1"} >= {"unit", "scaled", "integration", "default"}
+    assert all((steps.REPO / found[name].command[-1]).is_dir() for name in ("unit", "integration"))
     assert (steps.REPO / suite.KILL_MATRIX).is_dir() and f"pytest {suite.KILL_MATRIX}\n" in (steps.REPO / "Makefile").read_text()
     # Without -k, which would leave out kinds.
     assert found["kill matrix"].command[-1] == suite.KILL_MATRIX and "-k" not in found["kill matrix"].command
@@ -139,8 +140,8 @@ def test_nightly_is_an_option_of_the_suite_and_a_target_of_make(monkeypatch, cap
     played = []
     monkeypatch.setattr(suite, "carry_out", lambda steps, alone: played.extend(step.name for step in steps) or [])
     monkeypatch.chdir(steps.REPO)
-    monkeypatch.setattr(suite.sys, "argv", ["test.py", "--nightly", "simulated", "scaled"])
-    assert suite.main() == 0 and sorted(played) == ["scaled", "simulated"]
+    monkeypatch.setattr(suite.sys, "argv", ["test.py", "--nightly", "unit", "scaled"])
+    assert suite.main() == 0 and sorted(played) == ["scaled", "unit"]
     assert "tools/test.py --nightly" in (steps.REPO / "Makefile").read_text()
 
 

@@ -13,6 +13,7 @@ import yaml
 from ansible_collections.litefarm.platform.plugins.plugin_utils._droplet_rules import MACHINES
 from ansible_collections.litefarm.platform.plugins.plugin_utils._vault_file import tls_certificate, tls_key
 
+from tests.support.night import sample
 from tests.support.playbooks import OF_NO_DROPLET, REPO, Environment, problems
 from tests.support.release import FakeRegistry, GitFolder
 from tests.support.storage import KEY_ID, SECRET, FakeStorage
@@ -217,6 +218,7 @@ def test_an_image_for_another_architecture(environment, world, registry, monkeyp
     assert sentence.endswith(" is for %s, and litefarm_architecture is %s: run playbooks/build.yml for this environment, which replaces it." % (other, own))
 
 
+@pytest.mark.nightly
 def test_droplets_of_another_architecture(environment, world):
     other = {"amd64": "arm64", "arm64": "amd64"}[world["litefarm_architecture"]]
     environment.set(**{**world, "litefarm_architecture": other})
@@ -239,13 +241,16 @@ def test_a_run_on_one_droplet_is_about_that_one_only(environment, droplet):
 
 @pytest.mark.parametrize(
     ("changes", "sentence"),
-    [
-        ({"litefarm_private_bucket": "litefarm-none"}, "There is no bucket litefarm-none at {where}: run playbooks/storage.yml, or correct litefarm_private"),
-        ({"vault_spaces_secret_access_key": SECRET[::-1]}, "The object storage {where} refuses the key vault_spaces_access_key_id in "),
-        ({"litefarm_spaces_endpoint": "https://localhost:1"}, "The object storage localhost:1 cannot be reached (Connection refused): correct litefarm_spaces"),
-        # What the check of secrets tells is not told again by the storage.
-        ({"vault_spaces_access_key_id": "changeme" * 3}, "The secret vault_spaces_access_key_id in "),
-    ],
+    sample(
+        [
+            ({"litefarm_private_bucket": "litefarm-none"}, "There is no bucket litefarm-none at {where}: run playbooks/storage.yml, or correct litefarm_private"),
+            ({"vault_spaces_secret_access_key": SECRET[::-1]}, "The object storage {where} refuses the key vault_spaces_access_key_id in "),
+            ({"litefarm_spaces_endpoint": "https://localhost:1"}, "The object storage localhost:1 cannot be reached (Connection refused): correct litefarm_spaces"),
+            # What the check of secrets tells is not told again by the storage.
+            ({"vault_spaces_access_key_id": "changeme" * 3}, "The secret vault_spaces_access_key_id in "),
+        ],
+        by_day=2,
+    ),
 )
 def test_a_bucket_that_cannot_be_used(environment, world, changes, sentence):
     environment.set(**{**world, **changes})
@@ -264,24 +269,27 @@ def test_a_busy_storage_is_asked_again(environment, storage, monkeypatch):
 
 @pytest.mark.parametrize(
     ("changes", "sentence"),
-    [
-        ({"litefarm_backup_bucket": "litefarm-none"}, "There is no bucket litefarm-none at {where}: run playbooks/storage.yml, or correct litefarm_backup_bucket"),
-        ({"litefarm_backup_bucket": "Backups"}, "litefarm_backup_bucket in {vars}/test.yml is 'Backups', which is not a bucket's name of 3 to 63"),
-        # A key of the backup bucket's own is asked with and named, and the application's buckets are asked for with the other one.
-        (
-            {**BACKUP_KEY, "vault_backup_access_key_id": "DO00UNKNOWNKEYNOBODYHAS"},
-            "The object storage {where} does not know the key vault_backup_access_key_id in {vars}/test.yml: put in a key that exists",
-        ),
-        (
-            {**BACKUP_KEY, "vault_backup_secret_access_key": SECRET[::-1]},
-            "The object storage {where} refuses the key vault_backup_access_key_id in {vars}/test.yml, because vault_backup_secret_access_key in ",
-        ),
-        (
-            {"vault_backup_access_key_id": KEY_ID},
-            "The secrets vault_backup_access_key_id and vault_backup_secret_access_key belong together, and vault_backup_secret_access_key is missing in ",
-        ),
-        ({**BACKUP_KEY, "vault_backup_access_key_id": "short"}, "The secret vault_backup_access_key_id in {vars}/vault.yml is too short"),
-    ],
+    sample(
+        [
+            ({"litefarm_backup_bucket": "litefarm-none"}, "There is no bucket litefarm-none at {where}: run playbooks/storage.yml, or correct litefarm_backup_bucket"),
+            ({"litefarm_backup_bucket": "Backups"}, "litefarm_backup_bucket in {vars}/test.yml is 'Backups', which is not a bucket's name of 3 to 63"),
+            # A key of the backup bucket's own is asked with and named, and the application's buckets are asked for with the other one.
+            (
+                {**BACKUP_KEY, "vault_backup_access_key_id": "DO00UNKNOWNKEYNOBODYHAS"},
+                "The object storage {where} does not know the key vault_backup_access_key_id in {vars}/test.yml: put in a key that exists",
+            ),
+            (
+                {**BACKUP_KEY, "vault_backup_secret_access_key": SECRET[::-1]},
+                "The object storage {where} refuses the key vault_backup_access_key_id in {vars}/test.yml, because vault_backup_secret_access_key in ",
+            ),
+            (
+                {"vault_backup_access_key_id": KEY_ID},
+                "The secrets vault_backup_access_key_id and vault_backup_secret_access_key belong together, and vault_backup_secret_access_key is missing in ",
+            ),
+            ({**BACKUP_KEY, "vault_backup_access_key_id": "short"}, "The secret vault_backup_access_key_id in {vars}/vault.yml is too short"),
+        ],
+        by_day=2,
+    ),
 )
 def test_a_backup_bucket_that_cannot_be_used(environment, world, changes, sentence):
     environment.set(**{**world, **changes})
@@ -303,12 +311,14 @@ def test_a_backup_bucket_with_a_key_of_its_own_is_no_problem(environment, world)
 
 @pytest.mark.parametrize(
     ("options", "asked"),
-    [
-        ((), {"litefarm-app-secret", "litefarmapp", "litefarm-production-backups"}),
-        # Both copy their files to it; the first droplet archives the database as well.
-        (("--limit", "litefarmapp"), {"litefarm-app-secret", "litefarmapp", "litefarm-production-backups"}),
-        (("--limit", "litefarm-imaginary"), {"litefarm-app-secret", "litefarmapp", "litefarm-production-backups"}),
-    ],
+    sample(
+        [
+            ((), {"litefarm-app-secret", "litefarmapp", "litefarm-production-backups"}),
+            # Both copy their files to it; the first droplet archives the database as well.
+            (("--limit", "litefarmapp"), {"litefarm-app-secret", "litefarmapp", "litefarm-production-backups"}),
+            (("--limit", "litefarm-imaginary"), {"litefarm-app-secret", "litefarmapp", "litefarm-production-backups"}),
+        ]
+    ),
 )
 def test_every_droplet_with_data_needs_the_backup_bucket(environment, storage, options, asked):
     storage.seen.clear()
@@ -352,7 +362,7 @@ def test_going_back_needs_nothing_that_it_does_not_use(environment, world, go_ba
     assert "which is not supported" not in process.stdout and "MB of memory, and its services" not in process.stdout
 
 
-@pytest.mark.parametrize("name", ["vault_jwt_secret", "vault_redis_password", "vault_imaginary_token"])
+@pytest.mark.parametrize("name", sample(["vault_jwt_secret", "vault_redis_password", "vault_imaginary_token"]))
 def test_going_back_needs_the_secrets_of_its_services(environment, go_back, name):
     environment.edit_vault(lambda secrets: secrets.pop(name))
     assert one_problem(go_back()) == "The secret %s is missing in %s: run playbooks/secrets.yml, which creates what is missing." % (name, environment.vault)
@@ -364,6 +374,7 @@ def test_going_back_needs_the_variables_of_its_services(environment, world, go_b
     assert len(found) == 2 and "api_memory_mb in " in " ".join(found) and "litefarm_imaginary_url in " in " ".join(found), found
 
 
+@pytest.mark.nightly
 def test_no_boto3(environment, tmp_path, monkeypatch):
     (tmp_path / "without" / "botocore").mkdir(parents=True)
     (tmp_path / "without" / "botocore" / "__init__.py").write_text("raise ImportError\n")
@@ -372,6 +383,7 @@ def test_no_boto3(environment, tmp_path, monkeypatch):
     assert one_problem(environment.play("preflight.yml")) == sentence
 
 
+@pytest.mark.nightly
 def test_beta_has_no_problem(tmp_path, world, secrets):
     environment = Environment(tmp_path / "inventory", "beta")
     environment.set(**world)
@@ -397,10 +409,12 @@ def test_an_environment_that_is_older_than_its_backups(environment):
 
 @pytest.mark.parametrize(
     ("value", "sentence"),
-    [
-        ("vault_jwt_secret", "The secrets vault_jwt_secret and vault_backup_encryption_key in {vault} are equal: remove one, and playbooks/secrets.yml"),
-        ("", "The secret vault_backup_encryption_key in {vault} is too short (12 characters, at least 32 are needed): remove it with ansible-vault edit"),
-    ],
+    sample(
+        [
+            ("vault_jwt_secret", "The secrets vault_jwt_secret and vault_backup_encryption_key in {vault} are equal: remove one, and playbooks/secrets.yml"),
+            ("", "The secret vault_backup_encryption_key in {vault} is too short (12 characters, at least 32 are needed): remove it with ansible-vault edit"),
+        ]
+    ),
 )
 def test_a_backup_key_that_is_none(environment, value, sentence):
     environment.edit_vault(lambda secrets: secrets.update(vault_backup_encryption_key=secrets[value] if value else "short-enough"))
@@ -433,7 +447,7 @@ def test_old_groups_are_refused_with_their_new_names_and_nothing_else_is_told(en
     ]
 
 
-@pytest.mark.parametrize(("name", "group", "new"), [("edge.yml", "edge", "load_balancer"), ("images/sizes.yml", "images", "image_files")])
+@pytest.mark.parametrize(("name", "group", "new"), sample([("images/sizes.yml", "images", "image_files"), ("edge.yml", "edge", "load_balancer")]))
 def test_variables_of_a_group_that_has_its_new_name_already_are_not_forgotten(environment, name, group, new):
     path = environment.folder / "group_vars" / name
     path.parent.mkdir(exist_ok=True)
@@ -461,7 +475,7 @@ def test_old_variables_are_refused_with_their_new_names_wherever_they_are(enviro
     }
 
 
-@pytest.mark.parametrize(("old", "new"), [("api_healthy_after", "api_success_threshold"), ("litefarm_images", "litefarm_container_images")])
+@pytest.mark.parametrize(("old", "new"), sample([("litefarm_images", "litefarm_container_images"), ("api_healthy_after", "api_success_threshold")]))
 def test_an_old_variable_of_the_command_line_is_refused_with_its_new_name(environment, old, new):
     process = environment.play("preflight.yml", "-e", json.dumps({old: 3}))
     told = "playbooks/preflight.yml reads no variable %s, which option -e gives: write %s if that is meant, or leave it out." % (old, new)
@@ -479,7 +493,7 @@ def test_a_variable_of_the_command_line_in_an_inventory_is_refused(environment, 
     assert one_problem(environment.play("preflight.yml")) == told
 
 
-@pytest.mark.parametrize(("given", "lost"), [({}, True), ({"new_database": True}, False), ({"litefarm_new_database": "true"}, False)])
+@pytest.mark.parametrize(("given", "lost"), sample([({}, True), ({"new_database": True}, False), ({"litefarm_new_database": "true"}, False)], by_day=2))
 def test_only_the_command_line_allows_a_new_database(environment, given, lost):
     """An inventory that says new_database would allow it for ever."""
     environment.host(postgres_new_database=None, new_database=True)
@@ -488,7 +502,7 @@ def test_only_the_command_line_allows_a_new_database(environment, given, lost):
     assert lost or problems(process) == []
 
 
-@pytest.mark.parametrize("given", ['{"new_database": false}', '{"litefarm_new_database": false}', '{"postgres_new_database": "no"}'])
+@pytest.mark.parametrize("given", sample(['{"new_database": false}', '{"litefarm_new_database": false}', '{"postgres_new_database": "no"}']))
 def test_a_droplet_that_has_lost_its_database(environment, given):
     sentence = one_problem(environment.play("preflight.yml", "-e", given))
     told = "litefarmapp has no database in /srv/litefarm/postgres: mount the volume that has it, or bring it back with playbooks/restore.yml (docs"
@@ -545,15 +559,17 @@ def test_a_refused_login_is_told_without_the_password(environment, world):
 
 @pytest.mark.parametrize(
     ("text", "read"),
-    [
-        ("3.10", "the number 3.1"),
-        ("0123456", "the number 42798"),
-        ("1234567", "the number 1234567"),
-        ("1.0e+5", "the number 100000.0"),
-        ("12:30", "the number 750"),
-        ("2026-01-01", "a date"),
-        ("true", "true"),
-    ],
+    sample(
+        [
+            ("3.10", "the number 3.1"),
+            ("0123456", "the number 42798"),
+            ("1234567", "the number 1234567"),
+            ("1.0e+5", "the number 100000.0"),
+            ("12:30", "the number 750"),
+            ("2026-01-01", "a date"),
+            ("true", "true"),
+        ]
+    ),
 )
 def test_a_version_that_yaml_does_not_read_as_text_is_refused(environment, text, read):
     """Tags 3.1 and 3.10 may both be there, and commits may consist of digits."""
@@ -562,6 +578,7 @@ def test_a_version_that_yaml_does_not_read_as_text_is_refused(environment, text,
     assert sentence.startswith("litefarm_version in ") and "version.yml is read as %s and not as text, which may have changed it: put it in quotes" % read in sentence
 
 
+@pytest.mark.nightly
 def test_a_number_of_the_command_line_or_in_another_text_is_refused(environment, world):
     expected = "litefarm_version in option -e of the command line is read as the number 3.1 and not as text"
     assert one_problem(environment.play("preflight.yml", "-e", '{"litefarm_version": 3.10}')).startswith(expected)
@@ -575,12 +592,15 @@ def test_a_number_of_the_command_line_or_in_another_text_is_refused(environment,
 
 @pytest.mark.parametrize(
     ("options", "sentence"),
-    [
-        ({"api": {"redirects": [{"from": "old", "to": "/new"}]}}, "the entry named api: redirects[].from is 'old': set it to a path that begins with /"),
-        ({"api": {"redirects": [{"from": "/old", "to": "/$uri"}]}}, "the entry named api: redirects[].to is '/$uri': set it to a URL with https://"),
-        ({"api": {"body_max": 50}}, "nginx_sites in {group_vars} does not fit: nginx_sites.body_max. Supported parameters include: "),
-        ({"apis": {}}, "litefarm_site_options in {vars}/main.yml and {vars}/test.yml does not fit: litefarm_site_options.apis. Supported"),
-    ],
+    sample(
+        [
+            ({"api": {"redirects": [{"from": "old", "to": "/new"}]}}, "the entry named api: redirects[].from is 'old': set it to a path that begins with /"),
+            ({"api": {"redirects": [{"from": "/old", "to": "/$uri"}]}}, "the entry named api: redirects[].to is '/$uri': set it to a URL with https://"),
+            ({"api": {"body_max": 50}}, "nginx_sites in {group_vars} does not fit: nginx_sites.body_max. Supported parameters include: "),
+            ({"apis": {}}, "litefarm_site_options in {vars}/main.yml and {vars}/test.yml does not fit: litefarm_site_options.apis. Supported"),
+        ],
+        by_day=2,
+    ),
 )
 def test_an_option_of_a_site_that_is_wrong_is_told_before_anything_is_touched(environment, world, options, sentence):
     environment.set(**world, litefarm_site_options=options)
@@ -588,6 +608,7 @@ def test_an_option_of_a_site_that_is_wrong_is_told_before_anything_is_touched(en
     assert expected in one_problem(environment.play("preflight.yml"))
 
 
+@pytest.mark.nightly
 def test_what_further_settings_of_the_api_replace_is_a_warning(environment, world):
     environment.set(**world, api_secret_env={"JWT_SECRET": "{{ vault_redis_password }}"}, api_env={"TZ": "UTC"})
     process = environment.play("preflight.yml")
@@ -625,6 +646,7 @@ def test_what_playbooks_register_is_no_variable_that_nothing_reads():
     assert len(ours) > 8 and ours == {name for name in declared if name.startswith("litefarm_")}
 
 
+@pytest.mark.nightly
 def test_a_database_elsewhere_needs_no_droplet_and_the_history_needs_one(environment, world):
     hosts = yaml.safe_load((environment.folder / "hosts.yml").read_text())
     hosts["postgres"]["hosts"] = {}

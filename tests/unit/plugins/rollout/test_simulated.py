@@ -13,10 +13,11 @@ import threading
 import pytest
 
 from tests.support import environment_table
+from tests.support.night import NIGHT
 
 from .simulated import Simulation, simulated_collection
 
-ROWS = environment_table.played("migrate", "switch others")
+ROWS = environment_table.played("switch others")
 MESSAGE = {"unreachable": "other could not go back", "revert": "first could not go back"}
 
 
@@ -71,7 +72,7 @@ def test_a_run_that_goes_on_after(row, column, environment):
     else:
         assert environment.serves() == everywhere("old") and environment.leftovers() == []
     assert bool(environment.migrated()) == (record["migrations"] != [] and record["result"] == "failed"), record
-    if environment_table.NIGHTLY:
+    if NIGHT:
         finish(environment)
 
 
@@ -177,6 +178,7 @@ class Chat(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
 
 
+@pytest.mark.nightly
 def test_a_chat_shows_each_event_as_a_sentence(environment):
     with Chat() as chat:
         threading.Thread(target=chat.serve_forever, daemon=True).start()
@@ -191,6 +193,7 @@ def test_a_chat_shows_each_event_as_a_sentence(environment):
     assert [(event["event"], event["kind"], event["to"]["version"]) for event in chat.heard] == [("before", "deploy", "new"), ("after", "deploy", "new")]
 
 
+@pytest.mark.nightly
 def test_a_limited_release_names_what_stays_behind(environment):
     """A15."""
     run = environment.run("new", "--limit", "first,other")
@@ -214,6 +217,7 @@ def test_a_failed_migration_leaves_those_that_ran_in_the_history(environment):
     assert environment.history()[-1]["migrations"] == ["two"]
 
 
+@pytest.mark.nightly
 def test_nothing_is_migrated_without_the_backup_that_was_asked_for(environment):
     run = environment.run("new", litefarm_backup_before_migrations=True)  # no droplet here has backups
     assert run.returncode != 0 and "No backup was taken" in " ".join(run.stdout.split()), run.stdout
