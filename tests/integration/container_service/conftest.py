@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import io
 import json
 import os
 import pathlib
+import random
 import re
 import shutil
 import socket
@@ -97,9 +99,15 @@ def images(engine):
     return names
 
 
+# Each once, and not of those that the kernel gives to connections: one of these could take the port while its container is stopped.
+PORTS = iter(random.sample(range(20000, 30000), 10000))
+
+
 def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
+    for port in PORTS:
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise RuntimeError("no port is free")
 
 
 class Service:

@@ -35,7 +35,7 @@ def test_bad_release_brings_the_old_one_back(service, mode, exit_reason):
 def test_what_the_engine_refuses_leaves_the_old_one(service):
     service.recreate().good()
     result = service.bad(image=service.images["2"], entrypoint=["/no/such/program"])
-    assert "/no/such/program" in result["msg"]
+    assert "/no/such/program" in result["msg"] and "is back and serves" in result["msg"], result["msg"]
     assert service.get() == (200, "version 1")
     assert service.containers() == {"": "running"}
 
