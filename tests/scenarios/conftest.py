@@ -98,11 +98,11 @@ def built():
 
 @pytest.fixture
 def under_load(names, ca_file, record_property):
-    """Runs a playbook with everything shown while 20 requests a second (50 at night) are made of the page and of the API each.
+    """Runs a playbook with everything shown while 10 requests a second (50 at night) are made of the page and of the API each.
 
     A hundred a second take half of two cores, and two lanes run side by side.
     """
-    rate = 50 if NIGHT else 20
+    rate = 50 if NIGHT else 10
 
     def play(name, *arguments, meanwhile=None):
         with Load([PAGE, API], names, ca_file, rate=rate) as load:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import concurrent.futures
 import time
 
+import pytest
+
 RESTIC = "export RESTIC_REPOSITORY=/shared/repository RESTIC_PASSWORD_FILE=/etc/litefarm/file-backup/password"
 FILL = "seq 500 | sed 's/^/lpush bull:q:wait /' | redis-cli -e > /dev/null"
 
@@ -34,6 +36,7 @@ def test_the_jobs_of_a_lost_droplet_come_back(droplet):
     assert new.jobs() == 501
 
 
+@pytest.mark.nightly
 def test_a_dump_alone_brings_nothing_back(droplet):
     """Trap 7: what the copy is made of, as a dump.rdb, is ignored where appendonly is on."""
     here = droplet("files")
@@ -46,6 +49,7 @@ def test_a_dump_alone_brings_nothing_back(droplet):
     assert here.jobs() == 0
 
 
+@pytest.mark.nightly
 def test_two_droplets_that_start_at_once_share_one_repository(droplet):
     images = [{"tag": "images", "paths": ["/srv/litefarm/images"]}]
     both = [droplet("one", sets=images), droplet("two", sets=images, init_wait_seconds=120)]
@@ -61,6 +65,7 @@ def test_a_droplet_that_waits_in_vain_creates_nothing(droplet):
     assert here.call("ls /shared/repository/config").returncode != 0
 
 
+@pytest.mark.nightly
 def test_what_copies_leave_out_stays_on_the_droplet(droplet):
     here = droplet("one", sets=[{"tag": "history", "paths": ["/srv/history"], "exclude": ["/srv/history/lock.json"]}])
     here.do("mkdir /srv/history && echo old > /srv/history/releases && echo old > /srv/history/lock.json && litefarm-file-backup")

@@ -4,7 +4,7 @@
 """Secrets are replaced on the running platform, under requests and exports; what users noticed is in the summary.
 
 One of each kind: accepted twice, known once, replaced in LiteFarm alone. The scenario platform has the one that another environment copies,
-and the benchmark rotates them all.
+and the benchmark rotates them all. By day the key of the backups, here, and a secret of LiteFarm alone, in test_two_operators.py.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ def rotate(names, ca_file, record_property):
     return run
 
 
+@pytest.mark.nightly
 def test_redis_password(rotate):
     old, new, report = rotate("redis_password")
     assert not report.failures, report

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the litefarm.platform authors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every TCP port of every droplet, from a stranger and from each peer."""
+"""Every TCP port of every droplet, from a stranger and from peers: at night from each, by day from those that other droplets let in."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.support import lab
+from tests.support.night import NIGHT
 from tests.support.ports import WORLD
 
 STRANGER = "a stranger"
@@ -35,11 +36,14 @@ def scan(target, network, seen_from):
     return json.loads(lab.connect(seen_from).check_output("python3 -c %s %s", lab.PORTS.read_text(), address))
 
 
+def peers():
+    return lab.droplets() if NIGHT else lab.droplets("api")
+
+
 @pytest.fixture(scope="module")
 def table(request):
     """Target, network and observer to what was seen; observers look at the same time."""
-    droplets = lab.droplets()
-    looks = [(target, network, seen_from) for seen_from in [STRANGER, *droplets] for target in droplets for network in NETWORKS if target != seen_from]
+    looks = [(target, network, seen_from) for seen_from in [STRANGER, *peers()] for target in lab.droplets() for network in NETWORKS if target != seen_from]
     with ThreadPoolExecutor(4) as pool:
         seen = dict(zip(looks, pool.map(lambda look: scan(*look), looks)))
     lines = [f"{'seen from':20} {'target':20} {'network':8} {'expected':24} seen"]
@@ -54,7 +58,8 @@ def private(target, network, seen_from):
 
 
 def test_exactly_the_expected_ports_are_open(table):
-    assert len(table) == 2 * len(lab.droplets()) ** 2
+    strangers_and_peers = len(lab.droplets()) + len(peers()) * (len(lab.droplets()) - 1)
+    assert peers() and len(table) == len(NETWORKS) * strangers_and_peers
     assert {look: found["open"] for look, found in table.items()} == {look: private(*look) for look in table}
 
 
