@@ -31,6 +31,7 @@ def failing_renewal(droplet):
     droplet.check_output("rm %s && systemctl daemon-reload && systemctl reset-failed certbot.service", DROP_IN)
 
 
+@pytest.mark.nightly
 def test_a_renewal_that_failed_is_told(droplet, failing_renewal):
     run = lab.playbook("playbooks/verify.yml")
     assert run.status != 0

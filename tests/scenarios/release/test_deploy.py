@@ -109,10 +109,12 @@ def hanging_migration(built):
     return built("1.3.1", "behaviour=hanging-migration")
 
 
+# By day the integration tests have init commands that fail, and the simulated rollouts migrations.
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("which", "settings", "shown"),
-    sample([("hanging_migration", {"api_migration_timeout": 5}, "did not end within 5 s"), ("bad_migration", {}, "no_such_table")]),
-    ids=["migration-hangs", "migration-fails"],
+    [("bad_migration", {}, "no_such_table"), ("hanging_migration", {"api_migration_timeout": 5}, "did not end within 5 s")],
+    ids=["migration-fails", "migration-hangs"],
 )
 def test_a_bad_migration_leaves_the_old_release_serving(good, under_load, request, which, settings, shown):
     tag = request.getfixturevalue(which)
@@ -133,10 +135,15 @@ def test_a_bad_migration_leaves_the_old_release_serving(good, under_load, reques
     assert sql(busy) == "0"
 
 
-def test_a_lock_that_a_migration_left_is_named(good, hanging_migration, under_load):
+@pytest.fixture(scope="module")
+def migrating(built):
+    return built("1.4.0", "behaviour=ok", "api.additional_migrations=2")
+
+
+def test_a_lock_that_a_migration_left_is_named(good, migrating, under_load):
     sql("UPDATE knex_migrations_lock SET is_locked = 1")
     try:
-        run, report = under_load("playbooks/deploy.yml", "-e", f"litefarm_version={hanging_migration}")
+        run, report = under_load("playbooks/deploy.yml", "-e", f"litefarm_version={migrating}")
     finally:
         unlocked = lab.playbook("playbooks/unlock.yml", "-e", "migrations=true")
     assert run.status != 0 and "knex_migrations_lock" in run.output and "unlock.yml -e litefarm_migrations=true" in run.output, run.reasons
@@ -204,6 +211,8 @@ def test_an_nginx_that_refuses_its_configuration_refuses_the_release(good, under
 SLOW = {"api_env": {"SAMPLE_BEHAVIOUR": "never-listens"}}
 
 
+# By day the scenario upgrade has it.
+@pytest.mark.nightly
 def test_of_two_operators_the_second_is_told_about_the_first(good):
     # Long enough for the second one to come and be refused, however busy the machine is.
     with start("playbooks/deploy.yml", *variables(litefarm_version=good, litefarm_operator="anna", **SLOW, api_start_timeout=60)) as first:
@@ -244,12 +253,11 @@ def test_a_lock_can_be_broken_by_name(good):
     assert leftovers() == []
 
 
-def test_a_release_with_migrations_and_the_way_back(good, built, under_load):
-    tag = built("1.4.0", "behaviour=ok", "api.additional_migrations=2")
-    run, report = under_load("playbooks/deploy.yml", *variables(litefarm_version=tag, force=True, litefarm_backup_before_migrations=True))
+def test_a_release_with_migrations_and_the_way_back(good, migrating, under_load):
+    run, report = under_load("playbooks/deploy.yml", *variables(litefarm_version=migrating, force=True, litefarm_backup_before_migrations=True))
     assert run.status == 0, run.reasons
     assert "additional_1, additional_2" in run.output
-    assert f"before-{tag}" in lab.playbook("playbooks/backups.yml").output
+    assert f"before-{migrating}" in lab.playbook("playbooks/backups.yml").output
     assert len(report.failures) == 0, str(report)
     migrated = json.loads(report.bodies("/version")[-1])
     assert history(1)[0]["migrations"] == ["additional_1", "additional_2"]
@@ -261,7 +269,7 @@ def test_a_release_with_migrations_and_the_way_back(good, built, under_load):
     back = json.loads(report.bodies("/version")[-1])
     assert (back["version"], back["migrations"]) == (GOOD, migrated["migrations"])
 
-    run, report = under_load("playbooks/deploy.yml", *variables(litefarm_version=tag, force=True))
+    run, report = under_load("playbooks/deploy.yml", *variables(litefarm_version=migrating, force=True))
     assert run.status == 0, run.reasons
     assert len(report.failures) == 0, str(report)
     assert leftovers() == []
@@ -290,6 +298,7 @@ class Listener(http.server.ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}/secret-path"
 
 
+@pytest.mark.nightly
 def test_whoever_listens_hears_of_releases_and_nobody_reads_where(built):
     tag = "v1.4.0"
     with Listener() as listener:

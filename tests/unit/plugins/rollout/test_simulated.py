@@ -178,7 +178,6 @@ class Chat(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
 
 
-@pytest.mark.nightly
 def test_a_chat_shows_each_event_as_a_sentence(environment):
     with Chat() as chat:
         threading.Thread(target=chat.serve_forever, daemon=True).start()

@@ -338,6 +338,7 @@ def test_a_backup_under_the_new_key_that_fails_is_told(world, name, words):
     assert "The bucket has backups under the new key" not in said
 
 
+@pytest.mark.nightly
 def test_what_is_used_elsewhere_stays_open_until_a_person_has_copied_it(world):
     old = world.secrets()["vault_imaginary_token_beta"]
     for again in (False, True):
