@@ -29,7 +29,7 @@ integration: $(VENV)/.complete ## plugins against the real Docker engine of this
 test: $(VENV)/.complete ## everything: check, integration, Molecule scenarios
 	@$(PY) tools/test.py
 
-nightly: $(VENV)/.complete ## what takes too long for `test`: every row of the release protocol's tables, in every way
+nightly: $(VENV)/.complete ## every test, also what takes too long for `test`, and every row of the release protocol's tables, in every way
 	@$(PY) tools/test.py --nightly
 
 kill-matrix: $(VENV)/.complete ## kills a release at every step in every way, and writes docs/kill-matrix.md (LITEFARM_LAB says in which lab)

@@ -11,11 +11,10 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-from . import services
+from . import mirror, services
 from .keys import Keys
-from .mirror import MANIFESTS, split_name
 from .progress import step
-from .settings import MIRROR, REGISTRY, Settings
+from .settings import REGISTRY, Settings
 
 # Repository of the registry to the public image that its images are built on. The export scheduler's are built on the API's.
 STANDS_ON = {"litefarm/api": "node:22.21", "litefarm/webapp": "nginx:1.25.1"}
@@ -25,15 +24,14 @@ _PATIENCE = 300
 
 def give_layers(settings: Settings, keys: Keys) -> None:
     for repository, public_name in STANDS_ON.items():
-        name, tag = split_name(public_name)
-        source = f"https://{settings.public_address(MIRROR)}:{services.MIRROR_PORT}/v2/{name}"
+        name, tag = mirror.split_name(public_name)
         target = _Repository(f"https://{settings.public_address(REGISTRY)}:{services.REGISTRY_PORT}", repository, keys)
-        layers = [layer["digest"] for layer in json.loads(services.fetch(f"{source}/manifests/{tag}", keys, MANIFESTS))["layers"]]
+        layers = [layer["digest"] for layer in json.loads(mirror.manifest(settings, keys, name, tag))["layers"]]
         missing = [digest for digest in layers if not target.has(digest)]
         if missing:
             with step(f"layers of {public_name} for the registry's {repository}"):
                 for digest in missing:
-                    target.copy(f"{source}/blobs/{digest}", digest)
+                    target.copy(f"{mirror.address(settings)}/v2/{name}/blobs/{digest}", digest)
 
 
 class _Repository:

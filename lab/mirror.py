@@ -22,7 +22,7 @@ from .settings import FOLDER, MIRROR, Settings
 
 _PUBLIC_MARK = "lab-public"
 # A registry that is not told answers in an old format, which differs from tag to tag.
-MANIFESTS = {
+_MANIFESTS = {
     "Accept": "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json, "
     "application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.oci.image.index.v1+json"
 }
@@ -39,6 +39,15 @@ def split_name(public_name: str) -> tuple[str, str]:
     if not tag:
         raise LabError(f"images.yml: {public_name!r} has no tag; an image without one is a different image every week.")
     return (repository if "/" in repository else f"library/{repository}"), tag
+
+
+def address(settings: Settings) -> str:
+    return f"https://{settings.public_address(MIRROR)}:{services.MIRROR_PORT}"
+
+
+def manifest(settings: Settings, keys: Keys, repository: str, tag: str) -> str:
+    """What the mirror says of an image."""
+    return services.fetch(f"{address(settings)}/v2/{repository}/manifests/{tag}", keys, _MANIFESTS)
 
 
 class Seeder:
@@ -86,11 +95,10 @@ class Seeder:
             self.client.images.remove(f"{repository}:{tag}", noprune=True)
 
     def _digest(self, repository: str, tag: str) -> str | None:
-        address = f"https://{self.settings.public_address(MIRROR)}:{services.MIRROR_PORT}"
         try:
-            manifest = services.fetch(f"{address}/v2/{repository}/manifests/{tag}", self.keys, MANIFESTS)
+            found = manifest(self.settings, self.keys, repository, tag)
         except urllib.error.HTTPError as error:
             if error.code == 404:
                 return None
             raise
-        return hashlib.sha256(manifest.encode()).hexdigest()
+        return hashlib.sha256(found.encode()).hexdigest()

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`make test`: the checks, the integration tests and every Molecule scenario, in labs of their own beside the demo's.
 
-Names of steps as arguments (check, integration, litefarmapp …) run only these. With --nightly it is what takes too long for every change: all
-tests, also those with the marker `nightly`, all rows of the table "environment" of docs/release-protocol.md, and the kill matrix with all of its kinds.
+Names of steps as arguments (check, integration, litefarmapp …) run only these. With --nightly it is all tests, also those with the marker
+`nightly`, all rows of the table "environment" of docs/release-protocol.md, and the kill matrix with all of its kinds.
 """
 
 from __future__ import annotations

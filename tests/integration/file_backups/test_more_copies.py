@@ -10,7 +10,6 @@ import pytest
 pytestmark = pytest.mark.nightly
 
 RESTIC = "export RESTIC_REPOSITORY=/shared/repository RESTIC_PASSWORD_FILE=/etc/litefarm/file-backup/password"
-FILL = "seq 500 | sed 's/^/lpush bull:q:wait /' | redis-cli -e > /dev/null"
 
 
 def test_redis_that_does_not_run_fails_alone(droplet):

@@ -17,9 +17,8 @@ from tests.support.night import sample
 from tests.support.pictures import form, png
 
 APP, FILES = "litefarmapp", "litefarm-imaginary"
-# By day a container with data, and the one that loses its work.
-BY_DAY = ("postgres", "export_scheduler")
-CONTAINERS = {"postgres": APP, "api": APP, "webapp": APP, "redis": FILES, "imaginary": FILES, "export_scheduler": FILES}
+# The first two by day: a container with data, and the one that loses its work.
+CONTAINERS = {"postgres": APP, "export_scheduler": FILES, "api": APP, "webapp": APP, "redis": FILES, "imaginary": FILES}
 
 
 @pytest.fixture(scope="module")
@@ -64,21 +63,21 @@ def outage(names, ca_file, requests, record_property):
     return measure
 
 
-@pytest.mark.parametrize("service", [name if name in BY_DAY else pytest.param(name, marks=pytest.mark.nightly) for name in CONTAINERS])
+@pytest.mark.parametrize("service", sample([*CONTAINERS], by_day=2))
 def test_a_killed_container_comes_back(outage, service):
     host = lab.connect(CONTAINERS[service])
     pid = host.check_output("docker inspect -f '{{.State.Pid}}' %s", service)
     outage(lambda: host.check_output(f"kill -9 {pid}"), limit=90)
 
 
-@pytest.mark.parametrize("name", [APP, pytest.param(FILES, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("name", sample([APP, FILES]))
 @pytest.mark.parametrize("command", sample(["pkill -9 -x dockerd", "pkill -9 -x nginx"]))
 def test_a_killed_daemon_comes_back(outage, name, command):
     outage(lambda: lab.connect(name).check_output(command), limit=90)
 
 
 # By day the files droplet is rebooted with an address that is late, below.
-@pytest.mark.parametrize("name", [APP, pytest.param(FILES, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("name", sample([APP, FILES]))
 def test_a_reboot_brings_everything_back(outage, name):
     outage(lambda: lab.reboot(name), limit=180)
     assert lab.connect(name).check_output("systemctl --failed --no-legend --plain") == ""
@@ -169,7 +168,7 @@ def late_address(name):
     host.run("ip address add %s dev %s", found["address"], found["interface"])
 
 
-@pytest.mark.parametrize("name", [pytest.param(APP, marks=pytest.mark.nightly), FILES])
+@pytest.mark.parametrize("name", sample([FILES, APP]))
 def test_what_listens_on_a_private_address_that_appears_late_comes_up_by_itself(outage, name, late_address):
     outage(lambda: lab.reboot(name), limit=180)
     host = lab.connect(name)

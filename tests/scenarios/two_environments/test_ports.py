@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the litefarm.platform authors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every TCP port of every droplet, from a stranger and from peers: at night from each, by day from those that other droplets let in."""
+"""Every TCP port of every droplet, from a stranger and from peers: at night from each, by day from those with the API."""
 
 from __future__ import annotations
 
