@@ -48,7 +48,7 @@ LANES = (APP, PLATFORM)
 # Has tests/support/night.py leave out none.
 NIGHTLY = {"LITEFARM_NIGHTLY": "1"}
 UNIT, INTEGRATION = "tests/unit", "tests/integration"
-KILL_MATRIX = "tests/scenarios/kill_matrix"
+KILL_MATRIX, KILL_MATRIX_DROPLET = "tests/scenarios/kill_matrix", "litefarm-imaginary"
 # pytest's closing line, with or without its frame of equal signs.
 PYTEST_SUMMARY = re.compile(r"^\s*(?:=+ )?((?:\d+ (?:passed|failed|errors?|skipped|deselected|warnings?)(?:, )?)+ in [0-9.]+s(?: \([0-9:]+\))?)(?: =+)?\s*$")
 # The lines of a failure that say what was expected where, and the lines of pytest's summary that name the test.
@@ -80,6 +80,11 @@ def steps_without_lab() -> list[Step]:
     ]
 
 
+def kill_matrix(environment: dict[str, str]) -> Step:
+    command = [sys.executable, "-m", "pytest", "-q", KILL_MATRIX]
+    return Step("kill matrix", command, {**environment, "LITEFARM_KILL_MATRIX_DROPLET": KILL_MATRIX_DROPLET})
+
+
 def lane_steps(lane: Lane) -> list[Step]:
     env = lane.environment
     molecule = {
@@ -97,11 +102,11 @@ def lane_steps(lane: Lane) -> list[Step]:
         Step(f"old {lane.lab} gone", [*LAB, "down"], env),
         *(Step(name, [tool("molecule"), "test", "--scenario-name", name], molecule) for name in scenarios(lane)),
     ]
-    if lane == PLATFORM:
+    if lane == APP:
         # Last, because it reboots the droplet. Its hardest kind: a reboot takes module, controller and engine along. The integration tests kill the
         # module alone, also of services that are not rolling; the scenario scaled kills the controller. `make nightly` and `make kill-matrix` have all six.
-        matrix = [sys.executable, "-m", "pytest", "-q", KILL_MATRIX, "-k", "rebooted and rolling"]
-        steps.append(Step("kill matrix", matrix, {**env, "LITEFARM_KILL_MATRIX_DROPLET": "export-beta"}))
+        matrix = kill_matrix(env)
+        steps.append(dataclasses.replace(matrix, command=[*matrix.command, "-k", "rebooted and rolling and not undo"]))
     return [*steps, Step(f"{lane.lab} down", [*LAB, "down"], env)]
 
 
@@ -111,11 +116,7 @@ def nightly_steps(lane: Lane) -> list[Step]:
     old, down = steps[f"old {lane.lab} gone"], steps[f"{lane.lab} down"]
     if lane == PLATFORM:
         return [old, *(steps[name] for name in PLATFORM.scenarios), down]
-    droplet = "litefarm-imaginary"
-    matrix = [
-        Step("kill matrix up", [*LAB, "up", "--droplet", droplet], lane.environment),
-        Step("kill matrix", [sys.executable, "-m", "pytest", "-q", KILL_MATRIX], {**lane.environment, "LITEFARM_KILL_MATRIX_DROPLET": droplet}),
-    ]
+    matrix = [Step("kill matrix up", [*LAB, "up", "--droplet", KILL_MATRIX_DROPLET], lane.environment), kill_matrix(lane.environment)]
     unit = Step("unit", [sys.executable, "-m", "pytest", "-q", UNIT], NIGHTLY)
     integration = Step("integration", [sys.executable, "-m", "pytest", "-q", INTEGRATION], {**lane.environment, **NIGHTLY})
     return [old, unit, integration, *(steps[name] for name in APP.scenarios), *matrix, down]

@@ -20,13 +20,14 @@ from tests.support.deployment import LOCK, history, leftovers, running, sql, sta
 from tests.support.night import sample
 from tests.support.storage_faults import storage_fault
 
-GOOD, BETTER = "1.1.0", "1.2.0"
+# The first one is what the lab's inventory says.
+GOOD, BETTER = "1.0.0", "1.2.0"
 
 
 @pytest.fixture(scope="module")
-def good(built):
+def good():
     """The release that serves while others fail."""
-    tag = built(GOOD, "behaviour=ok")
+    tag = f"v{GOOD}"
     # A second run of these tests on one lab begins where the first has taken it back.
     run = lab.playbook("playbooks/deploy.yml", *variables(litefarm_version=tag, force=True))
     assert run.status == 0, run.reasons

@@ -87,7 +87,8 @@ def test_a_damaged_backup_is_found_before_it_is_needed(app, archive, segments):
             ({"s3_bucket": "litefarm-beta-backups"}, "The object storage refuses the key for the bucket"),
             ({"s3_key_secret": "another"}, "The secret does not fit the access key"),
             ({"s3_region": "ams3"}, "The object storage is asked with a wrong region"),
-        ]
+        ],
+        by_day=0,  # Unit tests have what pgBackRest said of each.
     ),
 )
 def test_an_archive_that_cannot_be_asked_is_named_before_anything_is_changed(app, values, told):

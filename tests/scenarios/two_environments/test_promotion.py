@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.support import lab
 from tests.support.deployment import variables
 
@@ -24,6 +26,8 @@ def play(name, version, environment, **more):
     return run
 
 
+# By day each of its playbooks runs in other scenarios.
+@pytest.mark.nightly
 def test_production_takes_over_what_beta_runs():
     lab.lab("sample-release", "--tag", "v4.0.0", "--set", "behaviour=ok")
     play("playbooks/build.yml", "v4.0.0", "beta")
