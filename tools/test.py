@@ -81,6 +81,7 @@ def steps_without_lab() -> list[Step]:
 
 
 def kill_matrix(environment: dict[str, str]) -> Step:
+    """All rows and kinds, unless -k is added."""
     command = [sys.executable, "-m", "pytest", "-q", KILL_MATRIX]
     return Step("kill matrix", command, {**environment, "LITEFARM_KILL_MATRIX_DROPLET": KILL_MATRIX_DROPLET})
 

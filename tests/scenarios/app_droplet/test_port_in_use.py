@@ -35,8 +35,6 @@ def test_a_changed_configuration_is_taken_back_and_tried_again(droplet, names, c
     assert droplet.check_output(CONFIGURATION) == before
 
 
-# By day test_refused_site.py and the scenario scaled have an nginx that refuses.
-@pytest.mark.nightly
 def test_a_release_is_refused_and_the_old_one_serves(droplet, names, ca_file, occupied):
     droplet.check_output(f"printf 'server {{ listen 127.0.0.1:{PORT}; }}' > {BY_HAND} && nginx -t")
     old = droplet.check_output("docker inspect --format '{{.Id}}' webapp")

@@ -19,7 +19,8 @@ from tests.support.deployment import LEDGER, LOCK, containers, history, leftover
 from tests.support.load import Load
 
 SITE, DEPLOY, UNLOCK, STATUS = "site.yml", "playbooks/deploy.yml", "playbooks/unlock.yml", "playbooks/status.yml"
-# The second one is what the lab's inventory says, and what runs at the beginning and at the end. The first one has been built for test_deploy.py.
+# The second one is what the lab's inventory says, and what runs at the beginning, and at night at the end. The first one has been built for
+# test_deploy.py.
 OTHER, INVENTORY = "v1.2.0", "v1.0.0"
 ANNA, BERTA = {"USER": "anna", "SUDO_USER": ""}, {"USER": "berta", "SUDO_USER": ""}
 API, PAGE = "https://api.app.litefarm.org/version", "https://app.litefarm.org/"

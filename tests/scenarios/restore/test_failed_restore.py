@@ -79,17 +79,16 @@ def test_a_damaged_backup_is_found_before_it_is_needed(app, archive, segments):
     assert sql("SELECT count(*) FROM public.kept") == "3"
 
 
+# By day unit tests have what pgBackRest said of each.
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("values", "told"),
-    sample(
-        [
-            ({"cipher_pass": "wrong"}, "The encryption key does not fit this archive"),
-            ({"s3_bucket": "litefarm-beta-backups"}, "The object storage refuses the key for the bucket"),
-            ({"s3_key_secret": "another"}, "The secret does not fit the access key"),
-            ({"s3_region": "ams3"}, "The object storage is asked with a wrong region"),
-        ],
-        by_day=0,  # Unit tests have what pgBackRest said of each.
-    ),
+    [
+        ({"cipher_pass": "wrong"}, "The encryption key does not fit this archive"),
+        ({"s3_bucket": "litefarm-beta-backups"}, "The object storage refuses the key for the bucket"),
+        ({"s3_key_secret": "another"}, "The secret does not fit the access key"),
+        ({"s3_region": "ams3"}, "The object storage is asked with a wrong region"),
+    ],
 )
 def test_an_archive_that_cannot_be_asked_is_named_before_anything_is_changed(app, values, told):
     with configured(**values):

@@ -177,7 +177,7 @@ def test_a_dropped_table_is_in_a_copy_beside_the_live_database(app, backup, arch
     sql("DROP TABLE public.afterwards")
 
 
-# By day the restores that are killed begin again with the data moved away.
+# By day a restore that is killed goes on from data that are moved away.
 @pytest.mark.nightly
 def test_data_that_are_gone_come_back_but_for_some_seconds(app, backup, serves, record_property):
     writer = Writer()
